@@ -1,0 +1,3 @@
+from kobitnet.cli import main
+
+main()

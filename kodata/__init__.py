@@ -1,0 +1,18 @@
+"""kodata: from raw Korean sources to clean documents, chat and preference data. Names load on first use."""
+
+from kodata.run.lazy import expose
+
+__all__ = expose(
+    __name__,
+    {
+        "clean": "kodata.pipeline",
+        "dedup": "kodata.dedup",
+        "sft": "kodata.chat.sft",
+        "dpo": "kodata.chat.dpo",
+        "inspect": "kodata.inspect",
+        "report": "kodata.report.verb",
+        "Corpus": "kodata.doc",
+        "Document": "kodata.doc",
+        "UserError": "kodata.run.errors",
+    },
+)

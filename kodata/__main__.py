@@ -1,0 +1,3 @@
+from kodata.cli import main
+
+main()

@@ -1,0 +1,42 @@
+"""The flags every verb shares, said once: their names, one-letter forms and help lines."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+Inputs = Annotated[
+    list[str], Parameter(help="입력 파일·폴더·글롭 (input files, folders or globs)", negative=())
+]
+Output = Annotated[Path, Parameter(name=["--output", "-o"], help="출력 폴더나 파일 (output folder or file)")]
+Limit = Annotated[
+    int | None, Parameter(name=["--limit", "-n"], help="앞에서부터 이만큼만 (only the first N records)")
+]
+Workers = Annotated[int, Parameter(help="작업 프로세스 수, 0 = 코어 수 (worker processes, 0 = all cores)")]
+Seed = Annotated[int, Parameter(help="난수 씨앗 (random seed)")]
+DryRun = Annotated[
+    bool,
+    Parameter(
+        negative=(), help="조금만 해 보고 계획을 보이며 아무것도 쓰지 않음 (show the plan, write nothing)"
+    ),
+]
+Fresh = Annotated[
+    bool,
+    Parameter(negative=(), help="이 도구가 만든 출력을 지우고 새로 (remove this tool's old output first)"),
+]
+Flat = Parameter(name="*")
+
+
+def worker_count(workers: int) -> int:
+    """``--workers`` as a number of processes: 0 means the cores this process may use."""
+    import os
+
+    from kodata.run.errors import UsageError
+
+    if workers < 0:
+        raise UsageError(f"--workers 는 0 이상입니다 (must be 0 or more): {workers}")
+    return (
+        workers or len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else workers or os.cpu_count() or 1
+    )

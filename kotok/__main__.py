@@ -1,0 +1,3 @@
+from kotok.cli import main
+
+main()
