@@ -109,6 +109,8 @@ def open_lines(path: str | Path) -> Iterator[IO[bytes]]:
     import zstandard
 
     path = Path(path)
+    if not path.is_file():
+        raise UserError(f"파일이 없습니다 (no such file): {path}")
     broken = (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError)
     try:
         with open(path, "rb") as raw:
@@ -123,8 +125,6 @@ def open_lines(path: str | Path) -> Iterator[IO[bytes]]:
                     yield handle  # type: ignore[misc]
             else:
                 yield raw
-    except FileNotFoundError:
-        raise UserError(f"파일이 없습니다 (no such file): {path}") from None
     except broken as error:
         raise UserError(
             f"압축이 깨졌습니다 (broken archive): {error}",
