@@ -39,6 +39,7 @@ class Tool:
             help_format="plaintext",
             version=_version,
             version_flags="--version",
+            suppress_keyboard_interrupt=False,  # ours says how to resume
         )
 
     def verb(self, name: str, target: str, help: str) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
+from cyclopts import Parameter as Parameter  # the one door for verbs that add flags of their own
 
 Inputs = Annotated[
     list[str], Parameter(help="입력 파일·폴더·글롭 (input files, folders or globs)", negative=())

@@ -170,7 +170,7 @@ def _new_manifest(
 ) -> dict[str, Any]:
     settings = asdict(config) if is_dataclass(config) and not isinstance(config, type) else dict(config or {})
     settings = json.loads(json.dumps(settings, default=str))
-    sources = [{"path": str(p), "fingerprint": fingerprint(p)} for p in inputs]
+    sources = [{"path": str(p), "fingerprint": _known(Path(p))} for p in inputs]
     identity = [tool, verb, settings, [s["fingerprint"] for s in sources], seed]
     return {
         "format": FORMAT,
@@ -186,6 +186,12 @@ def _new_manifest(
         "versions": _versions(),
         "seconds": 0.0,
     }
+
+
+def _known(path: Path) -> str:
+    if not path.exists():
+        raise UserError(f"파일이나 폴더가 없습니다 (no such file or folder): {path}", "경로를 확인하십시오 (check the path)")
+    return fingerprint(path)
 
 
 def _versions() -> dict[str, str]:

@@ -7,14 +7,15 @@ from pathlib import Path
 from kodata.run.errors import UserError
 
 
-def expand(inputs: Iterable[str | Path], suffixes: Sequence[str] = ()) -> list[Path]:
+def expand(inputs: Iterable[str | Path] | str | Path, suffixes: Sequence[str] = ()) -> list[Path]:
     """Files behind ``inputs``: sorted within each input, each file once, folders recursively.
 
-    ``suffixes`` (such as ".jsonl.zst") filters what is found in folders; a file named directly is always
+    One path alone may be given without a list. ``suffixes`` (such as ".jsonl.zst") filters what is found in folders; a file named directly is always
     taken. Hidden files and folders are left out of folders. Raises UserError for an input that does not
     exist, a glob without a match and a folder without a fitting file.
     """
     found: dict[Path, None] = {}
+    inputs = [inputs] if isinstance(inputs, str | Path) else inputs
     for item in inputs:
         path = Path(item)
         if path.is_dir():
