@@ -144,6 +144,8 @@ def open_run(
             run.manifest = old
             yield run
             return
+        if run.resuming:
+            _remove_leftovers(path, target)
         manifest["status"] = "running"
         atomic_json(manifest_file, manifest)
         try:
@@ -235,6 +237,14 @@ def _remove_old(path: Path, target: Path | None, tool: str, verb: str) -> None:
                 shutil.rmtree(item) if item.is_dir() and not item.is_symlink() else item.unlink()
         if target is not None:
             target.unlink(missing_ok=True)
+
+
+def _remove_leftovers(path: Path, target: Path | None) -> None:
+    """Half-written files of a killed run: ``atomic_open`` names them ``.name.PID.tmp``."""
+    beside = [] if target is None else list(target.parent.glob(f".{target.name}.*.tmp"))
+    for leftover in [*path.rglob(".*.tmp"), *beside]:
+        if leftover.is_file():
+            leftover.unlink(missing_ok=True)
 
 
 def _refuse_difference(old: Mapping[str, Any], new: Mapping[str, Any], output: Path) -> None:

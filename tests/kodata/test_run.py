@@ -286,8 +286,11 @@ def test_kill_9_leaves_a_resumable_folder(tmp_path: Path, source: Path) -> None:
     child.send_signal(signal.SIGKILL)
     child.wait()
     child.stdout.close()
+    (tmp_path / "out" / "docs").mkdir()
+    (tmp_path / "out" / "docs" / ".00000.jsonl.zst.123.tmp").write_text("반쪽")
     with start(tmp_path / "out", source) as run:
         assert run.resuming
+        assert not list((tmp_path / "out").rglob("*.tmp"))
         run.finish(summary={})
 
 
