@@ -1,0 +1,350 @@
+"""THE template and mask: the only place that turns roles into token ids and says which of them are learned.
+
+A conversation becomes pieces: control tokens, headers, contents. Each text piece is encoded by itself, so no merge
+crosses a role boundary and nothing a user types becomes a control token. Mask 1 (not shifted) marks the tokens to
+learn: the content of a learned message and the end-of-turn that closes it.
+
+Every template puts its boundaries at a control token or where the pre-tokenizer cuts anyway, so the jinja twin
+(`TEMPLATES[name].jinja`, saved as chat template) gives the same ids and, with `{% generation %}`, the same mask through
+`apply_chat_template(..., return_dict=True, return_assistant_tokens_mask=True)["assistant_masks"]`, as long as texts hold
+no control strings and (instruction, inst, chatml) no white space at their edges. The space after `Assistant:` is the
+first learned character: a generation prompt ends at `:` and is a prefix of the training ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from kodata.run.errors import UserError
+from kotok.tokenizer import Tokenizer
+from kotok.tokenizer_json import BOS, END_OF_TURN
+
+Template = Literal["bitnet", "instruction", "inst", "chatml"]
+Train = Literal["assistant", "last", "all"]
+Truncate = Literal["refuse", "oldest", "left", "right"]
+ROLES = ("system", "user", "assistant")
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One stretch of a rendered conversation."""
+
+    text: str
+    control: bool = False
+    """A control token, not text."""
+    message: int = -1
+    """The message this is content of, or closes; -1 for headers. Only content is ever learned."""
+
+
+@dataclass(slots=True)
+class Turn:
+    """A message reduced to what templates need."""
+
+    role: str
+    content: str
+    train: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateSpec:
+    """A template: pieces of a conversation (with the generation prompt when asked) and its jinja twin."""
+
+    pieces: Callable[[Sequence[Turn], bool], list[Piece]]
+    jinja: str
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Templates
+
+
+def _bitnet(turns: Sequence[Turn], generation: bool) -> list[Piece]:
+    """BitNet b1.58 2B4T: `System: …<|eot_id|>\\nUser: …<|eot_id|>\\nAssistant: …<|eot_id|>`."""
+    out = [Piece(BOS, control=True)]
+    for i, turn in enumerate(turns):
+        out.append(Piece(("\n" if i else "") + turn.role.capitalize() + ":"))
+        out.append(Piece(" " + turn.content, message=i))
+        out.append(Piece(END_OF_TURN, control=True, message=i))
+    if generation:
+        out.append(Piece(("\n" if turns else "") + "Assistant:"))
+    return out
+
+
+def _instruction(turns: Sequence[Turn], generation: bool) -> list[Piece]:
+    """`### Instruction:\\n…<|eot_id|>\\n\\n### Response:\\n…<|eot_id|>`, a system message as `### System:`."""
+    heads = {"system": "### System:\n", "user": "### Instruction:\n", "assistant": "### Response:\n"}
+    out = [Piece(BOS, control=True)]
+    for i, turn in enumerate(turns):
+        out.append(Piece(("\n\n" if i else "") + heads[turn.role]))
+        out.append(Piece(turn.content, message=i))
+        out.append(Piece(END_OF_TURN, control=True, message=i))
+    if generation:
+        out.append(Piece(("\n\n" if turns else "") + heads["assistant"]))
+    return out
+
+
+def _inst(turns: Sequence[Turn], generation: bool) -> list[Piece]:
+    """`[INST] … [/INST] …<|eot_id|>`; a system message as `[INST] <<SYS>> … <</SYS>> …`, all marks between spaces."""
+    out = [Piece(BOS, control=True)]
+    inside = False
+    for i, turn in enumerate(turns):
+        if turn.role == "assistant":
+            out.append(Piece(" " + turn.content, message=i))
+            out.append(Piece(END_OF_TURN, control=True, message=i))
+            continue
+        if not inside:
+            out.append(Piece("[INST]"))
+        inside = turn.role == "system"
+        if inside:
+            out.append(Piece(" <<SYS>>"))
+        out.append(Piece(" " + turn.content, message=i))
+        out.append(Piece(" <</SYS>>" if inside else " [/INST]"))
+    return out
+
+
+def _chatml(turns: Sequence[Turn], generation: bool) -> list[Piece]:
+    """`<|im_start|>user\\n…<|im_end|>\\n<|im_start|>assistant\\n…<|im_end|>\\n`."""
+    out: list[Piece] = []
+    for i, turn in enumerate(turns):
+        out += [
+            Piece("<|im_start|>", control=True),
+            Piece(turn.role + "\n"),
+            Piece(turn.content, message=i),
+            Piece("<|im_end|>", control=True, message=i),
+            Piece("\n"),
+        ]
+    if generation:
+        out += [Piece("<|im_start|>", control=True), Piece("assistant\n")]
+    return out
+
+
+_CHECK_ROLE = (
+    "{%- if message['role'] not in ['system', 'user', 'assistant'] %}"
+    "{{- raise_exception('unknown role: ' + message['role']) }}{% endif -%}"
+)
+_LEARNED = "message['role'] == 'assistant' and (message['train'] is not defined or message['train'])"
+
+
+def _learned(text: str) -> str:
+    """Jinja: `text` of one message, inside a generation block where the message is learned."""
+    return f"{{%- if {_LEARNED} %}}{{% generation %}}{{{{- {text} }}}}{{%- endgeneration %}}{{% else %}}{{{{- {text} }}}}{{%- endif -%}}"
+
+
+_EACH = "{%- for message in messages -%}" + _CHECK_ROLE
+_BITNET_JINJA = (
+    "{{- bos_token }}"
+    + _EACH
+    + "{{- ('' if loop.first else '\\n') + (message['role'] | capitalize) + ':' }}"
+    + _learned("' ' + message['content'] + '<|eot_id|>'")
+    + "{%- endfor -%}{%- if add_generation_prompt %}{{- ('\\n' if messages else '') + 'Assistant:' }}{% endif -%}"
+)
+_INSTRUCTION_JINJA = (
+    "{%- set heads = {'system': '### System:\\n', 'user': '### Instruction:\\n', 'assistant': '### Response:\\n'} -%}"
+    "{{- bos_token }}"
+    + _EACH
+    + "{{- ('' if loop.first else '\\n\\n') + heads[message['role']] }}"
+    + _learned("message['content'] + '<|eot_id|>'")
+    + "{%- endfor -%}{%- if add_generation_prompt %}{{- ('\\n\\n' if messages else '') + '### Response:\\n' }}{% endif -%}"
+)
+_INST_JINJA = (
+    "{%- set state = namespace(inside=false) -%}{{- bos_token }}"
+    + _EACH
+    + "{%- if message['role'] == 'assistant' %}"
+    + _learned("' ' + message['content'] + '<|eot_id|>'")
+    + "{%- else %}{%- if not state.inside %}{{- '[INST]' }}{% endif %}{%- set state.inside = message['role'] == 'system' %}"
+    + "{%- if state.inside %}{{- ' <<SYS>> ' + message['content'] + ' <</SYS>>' }}"
+    + "{%- else %}{{- ' ' + message['content'] + ' [/INST]' }}{% endif %}{% endif %}{%- endfor -%}"
+)
+_CHATML_JINJA = (
+    _EACH
+    + "{{- '<|im_start|>' + message['role'] + '\\n' }}"
+    + _learned("message['content'] + '<|im_end|>'")
+    + "{{- '\\n' }}{%- endfor -%}{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{% endif -%}"
+)
+
+TEMPLATES: dict[Template, TemplateSpec] = {
+    "bitnet": TemplateSpec(_bitnet, _BITNET_JINJA),
+    "instruction": TemplateSpec(_instruction, _INSTRUCTION_JINJA),
+    "inst": TemplateSpec(_inst, _INST_JINJA),
+    "chatml": TemplateSpec(_chatml, _CHATML_JINJA),
+}
+
+
+def template_of(tokenizer: Tokenizer) -> Template:
+    """The built-in template a tokenizer folder was saved with; bitnet when it has another or none."""
+    saved = tokenizer.config.get("chat_template")
+    return next((name for name, spec in TEMPLATES.items() if spec.jinja == saved), "bitnet")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Rendering
+
+
+def turns_of(messages: Sequence[Any]) -> list[Turn]:
+    """Messages (mappings, or objects with role and content) as turns. Raises UserError for a role nobody knows."""
+    turns = []
+    for i, message in enumerate(messages):
+        if isinstance(message, Mapping):
+            role, content, train = message.get("role"), message.get("content"), message.get("train", True)
+        else:
+            role, content, train = message.role, message.content, getattr(message, "train", True)
+        if role not in ROLES:
+            raise UserError(
+                f"모르는 역할 (unknown role): messages[{i}].role: {role!r}",
+                f"쓸 수 있는 역할은 {', '.join(ROLES)} 입니다 (roles; tool messages are not supported)",
+            )
+        if not isinstance(content, str):
+            raise UserError(
+                f"내용이 글이 아닙니다 (content is not a string): messages[{i}].content: {type(content).__name__}",
+                'content 는 문자열 하나입니다 (one string): {"role": "user", "content": "…"}',
+            )
+        turns.append(Turn(role, content, bool(train)))
+    return turns
+
+
+def learned_messages(turns: Sequence[Turn], train: Train) -> set[int]:
+    """Indices of the messages to learn: assistant turns, only the last of them, or all; `train=False` never."""
+    answers = [i for i, turn in enumerate(turns) if turn.role == "assistant"]
+    chosen = {"assistant": answers, "last": answers[-1:], "all": list(range(len(turns)))}[train]
+    return {i for i in chosen if turns[i].train}
+
+
+def render(
+    tokenizer: Tokenizer, messages: Sequence[Any], template: Template = "bitnet", train: Train = "assistant"
+) -> tuple[list[int], list[int]]:
+    """Ids and mask of one conversation, two lists of equal length; mask 1 = learn this token (not shifted)."""
+    return render_many(tokenizer, [messages], template, train)[0]
+
+
+def render_many(
+    tokenizer: Tokenizer,
+    conversations: Sequence[Sequence[Any]],
+    template: Template = "bitnet",
+    train: Train = "assistant",
+    threads: int = 1,
+) -> list[tuple[list[int], list[int]]]:
+    """`render` of many conversations with one call of the encoder."""
+    rendered = []
+    for messages in conversations:
+        turns = turns_of(messages)
+        rendered.append((TEMPLATES[template].pieces(turns, False), learned_messages(turns, train)))
+    encoded = _encode_pieces(tokenizer, [pieces for pieces, _ in rendered], threads)
+    out = []
+    for pieces, learned in rendered:
+        ids: list[int] = []
+        mask: list[int] = []
+        for piece in pieces:
+            new = encoded[piece.control, piece.text]
+            ids += new
+            mask += [1 if piece.message in learned else 0] * len(new)
+        out.append((ids, mask))
+    return out
+
+
+def prompt_ids(tokenizer: Tokenizer, messages: Sequence[Any], template: Template = "bitnet") -> list[int]:
+    """Ids of the generation prompt: the conversation and the header of the answer (bitnet: it ends at `Assistant:`).
+
+    With the answer appended to `messages`, `render` gives ids that begin with these.
+    """
+    pieces = TEMPLATES[template].pieces(turns_of(messages), True)
+    encoded = _encode_pieces(tokenizer, [pieces], 1)
+    return [i for piece in pieces for i in encoded[piece.control, piece.text]]
+
+
+def _encode_pieces(
+    tokenizer: Tokenizer, rendered: Sequence[Sequence[Piece]], threads: int
+) -> dict[tuple[bool, str], list[int]]:
+    texts = list(dict.fromkeys(p.text for pieces in rendered for p in pieces if not p.control))
+    controls = {p.text for pieces in rendered for p in pieces if p.control}
+    encoded = {
+        (False, text): ids for text, ids in zip(texts, tokenizer.encode_batch(texts, threads), strict=True)
+    }
+    encoded |= {(True, text): [_control_id(tokenizer, text)] for text in controls}
+    return encoded
+
+
+def _control_id(tokenizer: Tokenizer, text: str) -> int:
+    """Foreign tokenizers have other names for the two the templates need most."""
+    if text in tokenizer.control:
+        return tokenizer.control[text]
+    if text == BOS:
+        return tokenizer.bos_id
+    if text == END_OF_TURN:
+        return tokenizer.end_of_turn_id
+    return tokenizer.control_id(text)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Truncation
+
+
+class NothingToLearn(ValueError):
+    """An example that would learn nothing, or does not fit; `reason` is a short stable name for counting."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def fit(
+    tokenizer: Tokenizer,
+    alternatives: Sequence[Sequence[Any]],
+    rendered: Sequence[tuple[list[int], list[int]]],
+    *,
+    max_tokens: int | None,
+    truncate: Truncate,
+    template: Template = "bitnet",
+    train: Train = "assistant",
+) -> tuple[list[tuple[list[int], list[int]]], bool]:
+    """Rendered conversations of at most `max_tokens` tokens that all have something to learn: ([(ids, mask)], was cut).
+
+    `alternatives`: one conversation, or the two of a pair, which share their prompt and lose the same turns of it.
+    refuse: never cut. oldest: drop the oldest exchanges, keep the system message. left, right: cut tokens there.
+
+    Raises:
+        NothingToLearn: one is too long and may not be cut, or has no learned token left.
+    """
+    out = list(rendered)
+    cut = max_tokens is not None and any(len(ids) > max_tokens for ids, _ in out)
+    if cut and max_tokens is not None:
+        if truncate == "refuse":
+            longest = max(len(ids) for ids, _ in out)
+            raise NothingToLearn(
+                "too_long", f"너무 깁니다 (too long): {longest} > {max_tokens} 토큰 (tokens)"
+            )
+        if truncate == "oldest":
+            out = _drop_oldest(tokenizer, alternatives, max_tokens, template, train)
+        elif truncate == "left":
+            out = [(ids[-max_tokens:], mask[-max_tokens:]) for ids, mask in out]
+        else:
+            out = [(ids[:max_tokens], mask[:max_tokens]) for ids, mask in out]
+    if not all(any(mask) for _, mask in out):
+        what = (
+            "잘라 내니 배울 답이 없습니다 (answer truncated away)"
+            if cut
+            else "배울 토큰이 없습니다 (nothing to learn)"
+        )
+        raise NothingToLearn("truncated_away" if cut else "nothing_to_learn", what)
+    return out, cut
+
+
+def _drop_oldest(
+    tokenizer: Tokenizer,
+    alternatives: Sequence[Sequence[Any]],
+    max_tokens: int,
+    template: Template,
+    train: Train,
+) -> list[tuple[list[int], list[int]]]:
+    conversations = [turns_of(messages) for messages in alternatives]
+    first = conversations[0]
+    system = [t for t in first[:1] if t.role == "system"]
+    for start in range(len(system) + 1, min(map(len, conversations))):
+        if first[start].role != "user":
+            continue
+        out = render_many(tokenizer, [[*system, *turns[start:]] for turns in conversations], template, train)
+        if all(len(ids) <= max_tokens for ids, _ in out):
+            return out
+    raise NothingToLearn(
+        "too_long", f"마지막 문답만으로도 너무 깁니다 (the last exchange alone is over {max_tokens} tokens)"
+    )

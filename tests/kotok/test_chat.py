@@ -1,0 +1,259 @@
+"""Template and mask: golden masks by hand, equality with apply_chat_template, properties."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kodata.run.errors import UserError
+from kotok.chat import TEMPLATES, NothingToLearn, fit, prompt_ids, render, render_many
+from kotok.tokenizer_json import CONTROL
+
+SYSTEM = {"role": "system", "content": "너는 사서다."}
+ASK = {"role": "user", "content": "책은?"}
+ANSWER = {"role": "assistant", "content": "내일까지 반납하세요."}
+AGAIN = {"role": "user", "content": "왜?"}
+LAST = {"role": "assistant", "content": "다음 사람이 기다립니다."}
+
+# Written by hand: (text, learned) stretches of each rendering of SYSTEM ASK ANSWER AGAIN LAST.
+GOLDEN = {
+    ("bitnet", "assistant"): [
+        ("<|begin_of_text|>System: 너는 사서다.<|eot_id|>\nUser: 책은?<|eot_id|>\nAssistant:", 0),
+        (" 내일까지 반납하세요.<|eot_id|>", 1),
+        ("\nUser: 왜?<|eot_id|>\nAssistant:", 0),
+        (" 다음 사람이 기다립니다.<|eot_id|>", 1),
+    ],
+    ("bitnet", "last"): [
+        (
+            "<|begin_of_text|>System: 너는 사서다.<|eot_id|>\nUser: 책은?<|eot_id|>\nAssistant: 내일까지 반납하세요.<|eot_id|>"
+            "\nUser: 왜?<|eot_id|>\nAssistant:",
+            0,
+        ),
+        (" 다음 사람이 기다립니다.<|eot_id|>", 1),
+    ],
+    ("bitnet", "all"): [
+        ("<|begin_of_text|>System:", 0),
+        (" 너는 사서다.<|eot_id|>", 1),
+        ("\nUser:", 0),
+        (" 책은?<|eot_id|>", 1),
+        ("\nAssistant:", 0),
+        (" 내일까지 반납하세요.<|eot_id|>", 1),
+        ("\nUser:", 0),
+        (" 왜?<|eot_id|>", 1),
+        ("\nAssistant:", 0),
+        (" 다음 사람이 기다립니다.<|eot_id|>", 1),
+    ],
+    ("instruction", "assistant"): [
+        (
+            "<|begin_of_text|>### System:\n너는 사서다.<|eot_id|>\n\n### Instruction:\n책은?<|eot_id|>\n\n### Response:\n",
+            0,
+        ),
+        ("내일까지 반납하세요.<|eot_id|>", 1),
+        ("\n\n### Instruction:\n왜?<|eot_id|>\n\n### Response:\n", 0),
+        ("다음 사람이 기다립니다.<|eot_id|>", 1),
+    ],
+    ("inst", "assistant"): [
+        ("<|begin_of_text|>[INST] <<SYS>> 너는 사서다. <</SYS>> 책은? [/INST]", 0),
+        (" 내일까지 반납하세요.<|eot_id|>", 1),
+        ("[INST] 왜? [/INST]", 0),
+        (" 다음 사람이 기다립니다.<|eot_id|>", 1),
+    ],
+    ("chatml", "assistant"): [
+        (
+            "<|im_start|>system\n너는 사서다.<|im_end|>\n<|im_start|>user\n책은?<|im_end|>\n<|im_start|>assistant\n",
+            0,
+        ),
+        ("내일까지 반납하세요.<|im_end|>", 1),
+        ("\n<|im_start|>user\n왜?<|im_end|>\n<|im_start|>assistant\n", 0),
+        ("다음 사람이 기다립니다.<|im_end|>", 1),
+        ("\n", 0),
+    ],
+}
+
+
+def stretches(tok, ids, mask):
+    out = []
+    for i, m in zip(ids, mask, strict=True):
+        if out and out[-1][1] == m:
+            out[-1][0].append(i)
+        else:
+            out.append([[i], m])
+    return [(tok.decode(part), m) for part, m in out]
+
+
+@pytest.mark.parametrize("case", GOLDEN, ids=str)
+def test_golden_masks(tok, case):
+    assert stretches(tok, *render(tok, [SYSTEM, ASK, ANSWER, AGAIN, LAST], *case)) == GOLDEN[case]
+
+
+def test_a_message_marked_train_false_is_shown_and_not_learned(tok):
+    ids, mask = render(tok, [ASK, {**ANSWER, "train": False}, AGAIN, LAST])
+    assert (
+        stretches(tok, ids, mask)[-1] == (" 다음 사람이 기다립니다.<|eot_id|>", 1)
+        and len(stretches(tok, ids, mask)) == 2
+    )
+    assert sum(render(tok, [ASK, {**ANSWER, "train": False}])[1]) == 0
+
+
+# Texts whose edges are no white space, without control strings.
+inner = st.text(st.sampled_from("가나한국어를 는다. 책?!()\"'\n\t12aB👍🏽ᄒᆞᆫ:#[]<>|/"), max_size=12)
+solid = st.sampled_from(list("가나다책.?!()\"'1aB👍:#[]<>/"))
+content = st.one_of(solid, st.tuples(solid, inner, solid).map("".join)).filter(
+    lambda t: not any(c in t for c in CONTROL)
+)
+
+
+@st.composite
+def conversations(draw, text=content):
+    turns = [{"role": "system", "content": draw(text)}] if draw(st.booleans()) else []
+    for _ in range(draw(st.integers(1, 3))):
+        turns.append({"role": "user", "content": draw(text)})
+        turns.append({"role": "assistant", "content": draw(text)})
+        if draw(st.integers(0, 4)) == 0:
+            turns[-1]["train"] = False
+    return turns
+
+
+@pytest.fixture(scope="module")
+def stock(tok_folder):
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(tok_folder)
+
+
+def by_stock(stock, messages, template, **more):
+    return stock.apply_chat_template(
+        messages, chat_template=TEMPLATES[template].jinja, return_dict=True, **more
+    )
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+@settings(max_examples=120)
+@given(messages=conversations())
+def test_jinja_twin_gives_the_same_ids_and_mask(tok, stock, template, messages):
+    theirs = by_stock(stock, messages, template, return_assistant_tokens_mask=True)
+    ids, mask = render(tok, messages, template)
+    assert ids == list(theirs["input_ids"])
+    assert mask == list(theirs["assistant_masks"])
+    prompt = by_stock(stock, messages[:-1], template, add_generation_prompt=True)
+    assert prompt_ids(tok, messages[:-1], template) == list(prompt["input_ids"])
+
+
+@settings(max_examples=80)
+@given(messages=conversations(st.text(st.sampled_from("가다 \n\t."), max_size=6)))
+def test_bitnet_twin_agrees_on_empty_turns_and_edge_spaces_too(tok, stock, messages):
+    theirs = by_stock(stock, messages, "bitnet", return_assistant_tokens_mask=True)
+    assert render(tok, messages) == (list(theirs["input_ids"]), list(theirs["assistant_masks"]))
+
+
+def test_saved_template_is_the_twin(stock):
+    assert stock.chat_template == TEMPLATES["bitnet"].jinja
+
+
+wild = conversations(
+    st.one_of(st.sampled_from(CONTROL), st.text(max_size=8).filter(lambda t: t.isascii() or t.isprintable()))
+)
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+@pytest.mark.parametrize("train", ["assistant", "last", "all"])
+@settings(max_examples=40)
+@given(messages=wild)
+def test_properties(tok, template, train, messages):
+    ids, mask = render(tok, messages, template, train)
+    assert len(ids) == len(mask) and set(mask) <= {0, 1}
+    prompt = prompt_ids(tok, messages[:-1], template)
+    assert ids[: len(prompt)] == prompt  # the generation prompt is a prefix of the training ids
+    if train != "all":
+        assert not any(mask[: len(prompt)]) or train == "assistant"
+    end = tok.control["<|im_end|>" if template == "chatml" else "<|eot_id|>"]
+    learned = {
+        "assistant": [m for m in messages if m["role"] == "assistant"],
+        "last": messages[-1:],
+        "all": messages,
+    }[train]
+    learned = [m for m in learned if m.get("train", True)]
+    closing = [m for m in learned if template != "inst" or m["role"] == "assistant"]
+    # Every learned turn's end is learned, and typed control strings never become control ids.
+    assert sum(i == end and m == 1 for i, m in zip(ids, mask, strict=True)) == len(closing)
+    lead = " " if template in ("bitnet", "inst") else ""
+    want = "".join(lead + m["content"] + (tok.token(end).decode() if m in closing else "") for m in learned)
+    assert tok.decode([i for i, m in zip(ids, mask, strict=True) if m]) == want
+    controls = sum(i in set(tok.control.values()) for i in ids)
+    expected = {
+        "bitnet": 1 + len(messages),
+        "instruction": 1 + len(messages),
+        "chatml": 2 * len(messages),
+        "inst": 1 + sum(m["role"] == "assistant" for m in messages),
+    }[template]
+    assert controls == expected
+
+
+@given(st.lists(conversations(), max_size=5))
+def test_many_at_once_are_the_single_ones(tok, several):
+    assert render_many(tok, several) == [render(tok, messages) for messages in several]
+
+
+def test_roles_and_content_are_checked(tok):
+    for bad in (
+        {"role": "tool", "content": "x"},
+        {"role": None, "content": "x"},
+        {"role": "user", "content": None},
+        {"role": "user", "content": [{"type": "text", "text": "x"}]},
+    ):
+        with pytest.raises(UserError, match=r"messages\[1\]"):
+            render(tok, [ASK, bad])
+
+
+def fitted(tok, messages, max_tokens, truncate, train="assistant"):
+    (one,), cut = fit(
+        tok,
+        [messages],
+        [render(tok, messages, "bitnet", train)],
+        max_tokens=max_tokens,
+        truncate=truncate,
+        train=train,
+    )
+    return *one, cut
+
+
+def test_truncation(tok):
+    chat = [SYSTEM, ASK, ANSWER, AGAIN, LAST]
+    ids, mask = render(tok, chat)
+    assert fitted(tok, chat, None, "refuse") == (ids, mask, False)
+    assert fitted(tok, chat, len(ids), "refuse") == (ids, mask, False)
+    with pytest.raises(NothingToLearn, match="too long"):
+        fitted(tok, chat, len(ids) - 1, "refuse")
+    short, learned, cut = fitted(tok, chat, len(ids) - 1, "oldest")
+    assert cut and (short, learned) == render(tok, [SYSTEM, AGAIN, LAST])
+    assert fitted(tok, chat, len(ids) - 3, "left") == (ids[3:], mask[3:], True)
+    assert fitted(tok, chat, len(ids) - 3, "right") == (ids[:-3], mask[:-3], True)
+    with pytest.raises(NothingToLearn, match="truncated away"):
+        fitted(tok, [ASK, ANSWER], 8, "right")
+    with pytest.raises(NothingToLearn, match="last exchange"):
+        fitted(tok, chat, 10, "oldest")
+    with pytest.raises(NothingToLearn, match="nothing to learn"):
+        fitted(tok, [ASK, {**ANSWER, "train": False}], None, "refuse")
+
+
+@settings(max_examples=100)
+@given(conversations(), st.integers(8, 60), st.sampled_from(["refuse", "oldest", "left", "right"]))
+def test_truncated_examples_always_learn_something(tok, messages, max_tokens, truncate):
+    try:
+        ids, mask, _ = fitted(tok, messages, max_tokens, truncate)
+    except NothingToLearn:
+        return
+    assert len(ids) <= max_tokens and any(mask) and len(ids) == len(mask)
+
+
+def test_real_chats_and_pairs(tok, stock, real_data):
+    from itertools import islice
+
+    from kotok.records import read_examples
+
+    chats = [
+        c for _, c in islice(read_examples(next((real_data / "instruct").glob("*.jsonl*")), "chat"), 300)
+    ]
+    for chat in chats:
+        messages = [{"role": m.role, "content": m.content} for m in chat.messages]
+        theirs = by_stock(stock, messages, "bitnet", return_assistant_tokens_mask=True)
+        assert render(tok, chat.messages) == (list(theirs["input_ids"]), list(theirs["assistant_masks"]))
