@@ -1,0 +1,32 @@
+// A ternary matrix in the layout of kernels.h, and the ways to make one.
+#pragma once
+#include "buffer.h"
+#include "kernels.h"
+
+namespace kobitnet {
+
+struct Ternary {
+    int64_t rows = 0, cols = 0;
+    int64_t col_tiles = 0;                                           // ceil(cols / 16)
+    int64_t steps = 0;                                               // ceil(rows / 32)
+    Buffer<uint8_t> tiles;                                           // [steps][col_tiles][2][64]
+
+    Ternary() = default;
+    Ternary(int64_t rows, int64_t cols);                             // shape only, all codes 1 (w = 0)
+    const uint8_t* step(int64_t s) const { return tiles.data() + s * col_tiles * kPairBytes; }
+    int64_t padded_cols() const { return col_tiles * kTile; }
+};
+
+// w: [rows, cols], every value in {-1, 0, 1} (else std::invalid_argument).
+Ternary from_values(const int8_t* w, int64_t rows, int64_t cols);
+// Latents [rows, cols]: round_half_even(w * scale) clamped to [-1, 1].
+Ternary from_latents(const float* w, int64_t rows, int64_t cols, float scale);
+Ternary from_latents(const uint16_t* bf16, int64_t rows, int64_t cols, float scale);
+// transformers' packing: [rows / 4, cols] bytes, row r + i * (rows / 4) in bits 2i; code 3 is refused.
+Ternary from_hf(const uint8_t* packed, int64_t rows, int64_t cols);
+void to_values(const Ternary& t, int8_t* w);                         // [rows, cols]
+
+double sum_abs(const float* w, int64_t n);                           // sum |w| in double, same for any thread count
+double sum_abs(const uint16_t* bf16, int64_t n);
+
+}  // namespace kobitnet

@@ -1,0 +1,167 @@
+#include "threads.h"
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+#if defined(__unix__) || defined(__APPLE__)
+#include <pthread.h>
+#endif
+
+namespace kobitnet {
+namespace {
+
+inline void relax() {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+}
+
+// A job is one word: generation in the high bits, next index in the low 40. A worker takes a range by compare and swap,
+// so one that wakes late finds a closed or newer word and leaves: the caller waits for work in progress only.
+constexpr int kIndexBits = 40;
+constexpr uint64_t kIndexMask = (uint64_t(1) << kIndexBits) - 1;
+constexpr int kSpin = 2000;
+
+class Pool {
+public:
+    explicit Pool(int threads) : size_(threads) {
+        for (int i = 1; i < threads; i++) workers_.emplace_back([this] { work(); });
+    }
+    ~Pool() {
+        {
+            std::lock_guard<std::mutex> lock(mutex_);
+            stop_.store(true);
+            ticket_.fetch_add(1);
+        }
+        wake_.notify_all();
+        for (std::thread& t : workers_) t.join();
+    }
+    int size() const { return size_; }
+
+    void run(int64_t n, int64_t grain, const Range& body) {
+        std::lock_guard<std::mutex> one_at_a_time(run_mutex_);
+        body_.store(&body, std::memory_order_relaxed);
+        n_.store(n, std::memory_order_relaxed);
+        grain_.store(grain, std::memory_order_relaxed);
+        done_.store(0, std::memory_order_relaxed);
+        failure_ = nullptr;
+        failed_.store(false, std::memory_order_relaxed);
+        generation_ = (generation_ + 1) & 0xFFFFFF;
+        word_.store(generation_ << kIndexBits, std::memory_order_seq_cst);
+        ticket_.fetch_add(1);
+        if (sleepers_.load() > 0) {
+            { std::lock_guard<std::mutex> lock(mutex_); }
+            wake_.notify_all();
+        }
+        take();
+        for (int spin = 0; done_.load(std::memory_order_acquire) < n; spin++) {
+            if (spin < kSpin) relax();
+            else if (spin < 2 * kSpin) std::this_thread::yield();
+            else std::this_thread::sleep_for(std::chrono::microseconds(50));
+        }
+        word_.store((generation_ << kIndexBits) | kIndexMask, std::memory_order_seq_cst);   // closed
+        if (failed_.load()) std::rethrow_exception(failure_);
+    }
+
+private:
+    void take() {
+        uint64_t word = word_.load(std::memory_order_acquire);
+        for (;;) {
+            const int64_t begin = (int64_t)(word & kIndexMask);
+            if ((word & kIndexMask) == kIndexMask) return;
+            const int64_t n = n_.load(std::memory_order_relaxed), grain = grain_.load(std::memory_order_relaxed);
+            if (begin >= n) return;
+            const int64_t end = begin + grain < n ? begin + grain : n;
+            if (!word_.compare_exchange_weak(word, (word & ~kIndexMask) | (uint64_t)end)) continue;
+            try {
+                (*body_.load(std::memory_order_relaxed))(begin, end);
+            } catch (...) {
+                if (!failed_.exchange(true)) failure_ = std::current_exception();
+            }
+            done_.fetch_add(end - begin, std::memory_order_release);
+            word = word_.load(std::memory_order_acquire);
+        }
+    }
+
+    void work() {
+        uint64_t seen = 0;
+        for (;;) {
+            int spin = 0;
+            while (ticket_.load() == seen) {
+                if (++spin < kSpin) { relax(); continue; }
+                std::unique_lock<std::mutex> lock(mutex_);
+                sleepers_.fetch_add(1);
+                wake_.wait(lock, [&] { return ticket_.load() != seen; });
+                sleepers_.fetch_sub(1);
+            }
+            seen = ticket_.load();
+            if (stop_.load()) return;
+            take();
+        }
+    }
+
+    const int size_;
+    uint64_t generation_ = 0;
+    std::atomic<uint64_t> word_{kIndexMask};
+    std::atomic<const Range*> body_{nullptr};
+    std::atomic<int64_t> n_{0}, grain_{1}, done_{0};
+    std::atomic<uint64_t> ticket_{0};
+    std::atomic<int> sleepers_{0};
+    std::atomic<bool> stop_{false}, failed_{false};
+    std::exception_ptr failure_;
+    std::mutex mutex_, run_mutex_;
+    std::condition_variable wake_;
+    std::vector<std::thread> workers_;
+};
+
+std::atomic<int> wanted{1};
+std::shared_ptr<Pool> pool;                                           // a running job keeps its own reference
+std::mutex pool_mutex;
+
+std::shared_ptr<Pool> get_pool() {
+    std::lock_guard<std::mutex> lock(pool_mutex);
+    if (!pool) {
+#if defined(__unix__) || defined(__APPLE__)
+        // A forked child has none of the threads: it forgets the pool (leaked on purpose) and makes its own.
+        static const int registered = pthread_atfork(nullptr, nullptr, [] {
+            new (&pool) std::shared_ptr<Pool>;
+            new (&pool_mutex) std::mutex;
+        });
+        (void)registered;
+#endif
+        pool = std::make_shared<Pool>(wanted);
+    }
+    return pool;
+}
+
+}  // namespace
+
+int thread_count() { return wanted; }
+
+void set_thread_count(int n) {
+    if (n < 1 || n > 1024) throw std::invalid_argument("threads must be between 1 and 1024");
+    std::lock_guard<std::mutex> lock(pool_mutex);
+    if (n == wanted) return;
+    wanted = n;
+    pool.reset();
+}
+
+void parallel_for(int64_t n, int64_t grain, const Range& body) {
+    if (n <= 0) return;
+    if (grain < 1) grain = 1;
+    if (wanted == 1 || n <= grain) {
+        for (int64_t b = 0; b < n; b += grain) body(b, b + grain < n ? b + grain : n);
+        return;
+    }
+    get_pool()->run(n, grain, body);
+}
+
+}  // namespace kobitnet

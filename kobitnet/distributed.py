@@ -1,0 +1,67 @@
+"""Data parallel training by torchrun:
+
+    torchrun --nproc-per-node 2 -m kobitnet train SHARDS -o run/ --threads 1
+
+Every process computes its share of each step's sequences; gradients are summed over processes once a step (after all
+micro-batches), already divided by the terms of the whole step, so the result is that of one process up to the order of
+additions. Process 0 alone owns the run folder: it validates, saves and reports.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import distributed as dist
+from torch import nn
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Which process this is, of how many. With one process every method is free."""
+
+    rank: int = 0
+    size: int = 1
+
+    def sums(self, values: list[float]) -> list[float]:
+        """Each value summed over the processes, in float64."""
+        if self.size == 1:
+            return values
+        tensor = torch.tensor(values, dtype=torch.float64)
+        dist.all_reduce(tensor)
+        return tensor.tolist()
+
+    def sum_gradients(self, model: nn.Module) -> None:
+        """Sum every parameter's gradient over the processes; a process without one adds zeros."""
+        if self.size == 1:
+            return
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+                dist.all_reduce(parameter.grad)
+
+    def agree(self, go: bool) -> bool:
+        """Process 0 tells the others whether there is something to do."""
+        if self.size == 1:
+            return go
+        told = [go]
+        dist.broadcast_object_list(told, src=0)
+        return told[0]
+
+
+@contextmanager
+def joined() -> Iterator[World]:
+    """The world torchrun set up in the environment; a world of one without it."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1 or "RANK" not in os.environ:
+        yield World()
+        return
+    dist.init_process_group("gloo")
+    try:
+        yield World(dist.get_rank(), size)
+    finally:
+        dist.destroy_process_group()

@@ -1,0 +1,181 @@
+"""kobitnet dpo: direct preference optimisation on pair shards (Rafailov et al. 2023, eq. 7).
+
+    loss = -log sigmoid(beta * ((log pi(c) - log ref(c)) - (log pi(r) - log ref(r)))),  c chosen, r rejected
+
+log pi(y) sums over the learned tokens of the answer. The reference is the starting model; its log-probabilities are
+computed once at the start and kept in the run folder, so training holds one model and the loss starts at ln 2.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from kobitnet.checkpoint import load_model, save_settings
+from kobitnet.config import LoopConfig, autocast, identity, resolve
+from kobitnet.data import Batch, Pairs
+from kobitnet.distributed import joined
+from kobitnet.generate import continuations
+from kobitnet.loop import Job, Loss, Objective
+from kobitnet.loss import sequence_logprobs
+from kobitnet.memory import keep_memory
+from kobitnet.model import Model, hidden_states
+from kobitnet.quant import WeightCache
+from kobitnet.sft import PROMPTS, From
+from kobitnet.stage import (
+    StageData,
+    check_world,
+    done,
+    finish,
+    help_out,
+    model_tokenizer,
+    open_splits,
+    plan,
+    some_fit,
+)
+from kobitnet.train import Shards
+from kodata.run.errors import UsageError
+from kodata.run.files import atomic_open
+from kodata.run.flags import DryRun, Flat, Fresh, Output, Seed
+from kodata.run.folder import open_run
+from kodata.run.progress import progress
+from kodata.run.result import Result
+
+
+@dataclass(kw_only=True, slots=True)
+class DpoConfig(LoopConfig):
+    """Settings of DPO; 2 epochs at 2e-7 with beta 0.1 are those of the 2B4T report. Toy models want about 1e-5."""
+
+    epochs: float = 2.0
+    """데이터를 도는 횟수 (passes over the data)"""
+    seq_len: int = 512
+    """가장 긴 질문과 답 (longest prompt with answer, tokens)"""
+    batch_size: int = 8
+    """한 스텝의 쌍 수 (pairs per optimizer step)"""
+    beta: float = 0.1
+    """기준 모델에 묶는 세기 (strength of the tie to the reference)"""
+    label_smoothing: float = 0.0
+    """선호가 뒤집혔을 확률 (probability that a preference is flipped)"""
+    too_long: Literal["error", "drop"] = "error"
+    """시퀀스보다 긴 쌍: 멈춤 또는 뺌 (pairs longer than a sequence: stop or leave out)"""
+
+    def __post_init__(self) -> None:
+        LoopConfig.__post_init__(self)
+        if self.beta <= 0:
+            raise UsageError(f"--beta 는 0보다 커야 합니다 (must be above 0): {self.beta}",
+                             help="기본값은 --help 에 있습니다 (defaults are in --help)")
+        if not 0 <= self.label_smoothing < 0.5:
+            raise UsageError(f"--label-smoothing 은 0 이상 0.5 미만입니다 (must be in [0, 0.5)): {self.label_smoothing}",
+                             help="기본값은 --help 에 있습니다 (defaults are in --help)")
+
+
+def preference(beta: float, label_smoothing: float = 0.0) -> Objective:
+    """The DPO objective: sums over pairs of the loss, of the margin beta * (…) and of margin > 0."""
+
+    def objective(model: Model, batch: Batch) -> Loss:
+        hidden = hidden_states(model, batch.input_ids)
+        policy = sequence_logprobs(hidden, model.lm_head.weight, batch.targets)
+        assert batch.reference is not None, "Pairs.reference comes first"
+        chosen, rejected = (policy - batch.reference).chunk(2)
+        margin = beta * (chosen - rejected)
+        total = -((1 - label_smoothing) * F.logsigmoid(margin) + label_smoothing * F.logsigmoid(-margin)).sum()
+        told = margin.detach()
+        return Loss(total=total, count=len(told), metrics={
+            "margin": float(told.sum()), "accuracy": float((told > 0).sum()),
+            "chosen_reward": float(beta * chosen.detach().sum()), "rejected_reward": float(beta * rejected.detach().sum())})
+
+    return objective
+
+
+@torch.no_grad()
+def reference_logprobs(model: Model, pairs: Pairs, config: DpoConfig, label: str) -> np.ndarray:
+    """(pairs, 2) float32: log-probabilities of chosen and rejected answers under the model as it is now."""
+    out = np.zeros((len(pairs), 2), dtype=np.float32)
+    size = max(1, config.batch_size // config.accumulate)
+    with WeightCache(model), progress(f"기준 확률 (reference, {label})", total=len(pairs), unit="쌍") as bar:
+        for start in range(0, len(pairs), size):
+            places = np.arange(start, min(start + size, len(pairs)))
+            batch = pairs.of(places)
+            with autocast(config):
+                hidden = hidden_states(model, batch.input_ids)
+                out[places] = sequence_logprobs(hidden, model.lm_head.weight, batch.targets).view(2, -1).T.numpy()
+            bar.advance(len(places))
+    return out
+
+
+def dpo(
+    shards: Shards,
+    /,
+    *,
+    source: From,
+    output: Output,
+    config: Annotated[DpoConfig | None, Flat] = None,
+    seed: Seed = 0,
+    dry_run: DryRun = False,
+    fresh: Fresh = False,
+) -> Result:
+    """선호 쌍으로 맞춥니다 (align to preference pairs by DPO)
+
+    Starts at loss ln 2 with margin 0; margin and the share of pairs whose chosen answer is ahead are in the curves.
+    """
+    config = config or DpoConfig()
+    resolve(config, lr=2e-7, schedule="cosine", warmup=0.1, weight_decay=0.0)
+    keep_memory()
+    data = pair_data(shards, source, config, seed)
+    pairs = data.source
+    if dry_run:
+        # A plan needs the cost of a step, not the right reference.
+        pairs.reference = np.zeros((len(pairs), 2), dtype=np.float32)
+        return plan(dpo_job(data, source, config))
+    with joined() as world:
+        check_world(config, world)
+        if world.rank:
+            return help_out(output, world, lambda: dpo_job(_with_reference(data, output), source, config))
+        with open_run(output, tool="kobitnet", verb="dpo", config=identity(config), inputs=[shards, source], seed=seed,
+                      fresh=fresh) as run:
+            if run.done:
+                return done(run, world)
+            job = dpo_job(data, source, config)
+            facts = job.model.kobitnet
+            save_settings(run.path / "model", job.model, data.tokenizer, quant=facts["quant"], groups=facts["groups"], stage="dpo")
+            for name, split in (("train", pairs), ("val", data.val)):
+                if split is not None:
+                    split.reference = _kept(run.path / f"reference.{name}.npy", job.model, split, config, name)
+            return finish(job, run, world, {"pairs": len(pairs), "pairs_dropped": pairs.dropped})
+
+
+def _with_reference(data: "StageData[Pairs]", run: Path) -> "StageData[Pairs]":
+    """The pairs of a process that does not write: process 0 has left the reference in the run folder."""
+    data.source.reference = np.load(Path(run) / "reference.train.npy", allow_pickle=False)
+    return data
+
+
+def _kept(path: Path, model: Model, pairs: Pairs, config: DpoConfig, name: str) -> np.ndarray:
+    if path.exists():
+        reference = np.load(path, allow_pickle=False)
+        if reference.shape == (len(pairs), 2):
+            return reference
+    reference = reference_logprobs(model, pairs, config, name)
+    with atomic_open(path, "wb") as handle:
+        np.save(handle, reference, allow_pickle=False)
+    return reference
+
+
+def pair_data(shards: Path, source: Path, config: DpoConfig, seed: int) -> "StageData[Pairs]":
+    """Pairs whose `reference` the caller fills in, checked against the model's tokenizer."""
+    train_split, val_split = open_splits(shards, "pair")
+    tokenizer = model_tokenizer(source, train_split)
+    pairs = Pairs(train_split, config.seq_len, seed, pad_id=tokenizer.pad_id, too_long=config.too_long)
+    val = Pairs(val_split, config.seq_len, 0, pad_id=tokenizer.pad_id, too_long="drop") if some_fit(val_split, config.seq_len) else None
+    return StageData(tokenizer=tokenizer, source=pairs, val=val)
+
+
+def dpo_job(data: "StageData[Pairs]", source: Path, config: DpoConfig) -> Job:
+    """The starting model on its pairs."""
+    model, tokenizer = load_model(source)
+    model.config.max_position_embeddings = max(model.config.max_position_embeddings, config.seq_len)
+    return Job(model=model, source=data.source, objective=preference(config.beta, config.label_smoothing), config=config,
+               stage="dpo", val=data.val, sample=lambda m: continuations(m, tokenizer, PROMPTS, chat=True))

@@ -1,0 +1,167 @@
+"""The arithmetic of the engine in numpy: the oracle of the native code, and the path used when it was not built.
+
+Linear layers are exact in int32; the rest is float32 in the order of transformers' BitNetForCausalLM.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from kobitnet.engine.config import ModelConfig
+
+EPS = np.float32(1e-5)
+
+
+def weight_scale(mean_abs: float) -> tuple[np.float32, np.float32]:
+    """(what latents are multiplied with, what ternary values stand for): scale = 1 / max(mean, 1e-5) in fp32, and 1 / scale."""
+    scale = np.float32(1) / max(np.float32(mean_abs), EPS)
+    return scale, np.float32(1) / scale
+
+
+def ternary_codes(latents: np.ndarray, scale: np.float32) -> np.ndarray:
+    """int8 in {-1, 0, 1}: round_half_even(w * scale) clamped (b1.58, arXiv 2402.17764 eq. 1-3)."""
+    return np.clip(np.rint(latents.astype(np.float32) * scale), -1, 1).astype(np.int8)
+
+
+def unpack_hf(packed: np.ndarray) -> np.ndarray:
+    """transformers' packing uint8 (out / 4, in) -> int8 (out, in): row r + i * (out / 4) in bits 2i, code w + 1."""
+    return np.concatenate([((packed >> (2 * i)) & 3).astype(np.int8) - 1 for i in range(4)])
+
+
+def pack_hf(values: np.ndarray) -> np.ndarray:
+    """int8 (out, in), out a multiple of 4 -> uint8 (out / 4, in)."""
+    codes = (values + 1).astype(np.uint8).reshape(4, -1, values.shape[1])
+    return codes[0] | codes[1] << 2 | codes[2] << 4 | codes[3] << 6
+
+
+def quantize(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """x (m, n) float32 -> int8 codes (m, n), scale (m,): round_half_even(x * s), s = 127 / max(|x|max, 1e-5)."""
+    scale = np.float32(1) / np.maximum(np.abs(x).max(axis=1), EPS) * np.float32(127)  # torch's 127 / x, in two roundings
+    return np.clip(np.rint(x * scale[:, None]), -128, 127).astype(np.int8), scale
+
+
+def int_matmul(x: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """int8 (m, n) x int8 (out, n) -> int32 (m, out), exact: float64 holds every sum below 2^53."""
+    return (x.astype(np.float64) @ w.astype(np.float64).T).astype(np.int32)
+
+
+def rms_norm(x: np.ndarray, weight: np.ndarray, eps: np.float32) -> np.ndarray:
+    return weight * (x * (np.float32(1) / np.sqrt(np.mean(x * x, axis=-1, keepdims=True, dtype=np.float32) + eps)))
+
+
+class NumpyCache:
+    """Keys and values of one sequence: per layer (tokens, kv_heads, head_dim)."""
+
+    def __init__(self, layers: int):
+        self.length = 0
+        self.keys: list[np.ndarray | None] = [None] * layers
+        self.values: list[np.ndarray | None] = [None] * layers
+
+    def truncate(self, length: int) -> None:
+        self.length = length
+
+    def append(self, layer: int, k: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        old_k, old_v = self.keys[layer], self.values[layer]
+        keys = k if old_k is None else np.concatenate([old_k[: self.length], k])
+        values = v if old_v is None else np.concatenate([old_v[: self.length], v])
+        self.keys[layer], self.values[layer] = keys, values
+        return keys, values
+
+
+class NumpyModel:
+    """The same interface as the native Model."""
+
+    def __init__(self, config: ModelConfig):
+        self.config = config
+        self.inv_freq = config.inv_freq()
+        self.linears: dict[tuple[int, str], tuple[np.ndarray, np.float32, np.ndarray | None]] = {}
+        self.norms: dict[tuple[int, str], np.ndarray] = {}
+        self.embedding = self.head = self.final_norm = np.empty((0, 0), np.float32)
+
+    def set_embedding(self, table: np.ndarray) -> None:
+        self.embedding = _table(table)
+
+    def set_head(self, table: np.ndarray) -> None:
+        self.head = _table(table)
+
+    def set_final_norm(self, weight: np.ndarray) -> None:
+        self.final_norm = weight
+
+    def set_norm(self, layer: int, name: str, weight: np.ndarray) -> None:
+        self.norms[layer, name] = weight
+
+    def set_linear(self, layer: int, name: str, values: np.ndarray, scale: float, bias: np.ndarray | None = None) -> None:
+        self.linears[layer, name] = values, np.float32(scale), bias
+
+    def nbytes(self) -> int:
+        return sum(w.nbytes for w, _, _ in self.linears.values())
+
+    def check_complete(self) -> None:
+        pass  # the loader sets every tensor by name
+
+    def cache(self) -> NumpyCache:
+        return NumpyCache(self.config.layers)
+
+    def linear(self, layer: int, name: str, q: np.ndarray, scale: np.ndarray) -> np.ndarray:
+        w, s, bias = self.linears[layer, name]
+        y = int_matmul(q, w).astype(np.float32) * (s / scale)[:, None]
+        return y if bias is None else y + bias
+
+    def hidden(self, cache: NumpyCache, ids: np.ndarray) -> np.ndarray:
+        """Final hidden states (m, hidden), normed; appends to the cache."""
+        c, m = self.config, len(ids)
+        if cache.length + m > c.max_len:
+            raise ValueError("forward: longer than the model's max_position_embeddings")
+        if m and not 0 <= ids.min() <= ids.max() < c.vocab:
+            raise ValueError("forward: token id out of range")
+        h = self.embedding[ids]
+        eps, dim, share = np.float32(c.eps), c.head_dim, c.heads // c.kv_heads
+        angles = np.arange(cache.length, cache.length + m, dtype=np.float32)[:, None] * self.inv_freq
+        cos = np.cos(angles.astype(np.float64)).astype(np.float32)[:, None, :]
+        sin = np.sin(angles.astype(np.float64)).astype(np.float32)[:, None, :]
+
+        def rotate(x: np.ndarray) -> np.ndarray:
+            lo, hi = x[..., : dim // 2], x[..., dim // 2 :]
+            return np.concatenate([lo * cos - hi * sin, hi * cos + lo * sin], axis=-1)
+
+        for layer in range(c.layers):
+            q8 = quantize(rms_norm(h, self.norms[layer, "input_layernorm"], eps))
+            q = rotate(self.linear(layer, "q_proj", *q8).reshape(m, c.heads, dim))
+            k = rotate(self.linear(layer, "k_proj", *q8).reshape(m, c.kv_heads, dim))
+            keys, values = cache.append(layer, k, self.linear(layer, "v_proj", *q8).reshape(m, c.kv_heads, dim))
+            scores = np.einsum("mgsd,ngd->gsmn", q.reshape(m, c.kv_heads, share, dim), keys) * np.float32(1 / np.sqrt(np.float32(dim)))
+            seen = np.arange(len(keys))[None, :] <= np.arange(cache.length, cache.length + m)[:, None]
+            scores = np.where(seen, scores, np.float32(-np.inf))
+            scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
+            scores /= scores.sum(axis=-1, keepdims=True)
+            attn = np.einsum("gsmn,ngd->mgsd", scores, values).reshape(m, c.hidden)
+            h = h + self.linear(layer, "o_proj", *quantize(rms_norm(attn, self.norms[layer, "attn_sub_norm"], eps)))
+            q8 = quantize(rms_norm(h, self.norms[layer, "post_attention_layernorm"], eps))
+            gate = self.linear(layer, "gate_proj", *q8)
+            gate = np.square(np.maximum(gate, 0)) if c.act == "relu2" else gate / (1 + np.exp(-np.clip(gate, -87, None)))
+            inner = rms_norm(gate * self.linear(layer, "up_proj", *q8), self.norms[layer, "ffn_sub_norm"], eps)
+            h = h + self.linear(layer, "down_proj", *quantize(inner))
+        cache.length += m
+        return rms_norm(h, self.final_norm, eps)
+
+    def forward(self, cache: NumpyCache, ids: np.ndarray, want: str) -> np.ndarray:
+        """Append ids; logits (0, 1 or m, vocab) for want = nothing, last, all."""
+        hidden = self.hidden(cache, ids)
+        hidden = {"nothing": hidden[:0], "last": hidden[-1:], "all": hidden}[want]
+        return hidden @ (self.head if self.head.size else self.embedding).T
+
+    def logprobs(self, cache: NumpyCache, ids: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        logits = self.forward(cache, ids, "all").astype(np.float64)
+        top = logits.max(axis=1)
+        total = top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
+        return (logits[np.arange(len(ids)), targets] - total).astype(np.float32)
+
+
+def _table(table: np.ndarray) -> np.ndarray:
+    """float32 of fp32 values or bf16 bits."""
+    return (table.astype(np.uint32) << 16).view(np.float32) if table.dtype == np.uint16 else np.array(table, np.float32)
+
+
+def as_ids(ids: Sequence[int] | Any) -> np.ndarray:
+    return np.ascontiguousarray(ids, dtype=np.int32)

@@ -1,0 +1,100 @@
+"""Losses over the vocabulary that never hold all logits: computed a block of rows at a time from the hidden states.
+
+Shapes: hidden (N, H) final hidden states, head (V, H) output matrix, targets (N,) int64 with IGNORE where nothing is learned.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+IGNORE = -100
+BLOCK_FLOATS = 1 << 22  # logits held at a time: 16 MB in fp32
+
+
+def _rows(vocab: int) -> int:
+    return max(64, BLOCK_FLOATS // vocab)
+
+
+class _SummedNLL(torch.autograd.Function):
+    """sum_i -log p(target_i). The gradients are made in forward, block by block, while the logits are at hand; backward
+    only scales them by the one number that arrives."""
+
+    @staticmethod
+    def forward(ctx, hidden: Tensor, head: Tensor, targets: Tensor) -> Tensor:
+        learn = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
+        total = torch.zeros((), dtype=torch.float32, device=hidden.device)
+        grad_hidden = torch.empty_like(hidden) if learn else None
+        grad_head = torch.zeros_like(head) if learn else None
+        step = _rows(head.shape[0])
+        for start in range(0, hidden.shape[0], step):
+            rows = slice(start, start + step)
+            target = targets[rows, None]
+            logits = (hidden[rows] @ head.T).float()  # (rows, V)
+            lse = logits.logsumexp(-1, keepdim=True)
+            total += (lse - logits.gather(-1, target)).sum()
+            if grad_hidden is not None and grad_head is not None:
+                grad = logits.sub_(lse).exp_()  # softmax, in the same memory
+                grad.scatter_add_(-1, target, torch.full_like(lse, -1.0))
+                grad = grad.to(hidden.dtype)
+                grad_hidden[rows] = grad @ head
+                grad_head += grad.T @ hidden[rows]
+        if learn:
+            ctx.save_for_backward(grad_hidden, grad_head)
+        return total
+
+    @staticmethod
+    def backward(ctx, upstream: Tensor) -> tuple[Tensor, Tensor, None]:
+        grad_hidden, grad_head = ctx.saved_tensors
+        return grad_hidden * upstream, grad_head * upstream, None
+
+
+def summed_nll(hidden: Tensor, head: Tensor, targets: Tensor) -> Tensor:
+    """Sum over all rows with a target of -log softmax(hidden @ head.T)[target], a scalar in nats.
+
+    Rows whose target is IGNORE are left out before anything is multiplied: in SFT logits exist for answer tokens only.
+    """
+    hidden, targets = hidden.reshape(-1, hidden.shape[-1]), targets.reshape(-1)
+    kept = targets != IGNORE
+    if not bool(kept.all()):
+        hidden, targets = hidden[kept], targets[kept]
+    return _SummedNLL.apply(hidden, head, targets)
+
+
+class _TokenLogprobs(torch.autograd.Function):
+    """log p(target_i) for each row. Logits are computed again in backward: the gradient needs a weight per row."""
+
+    @staticmethod
+    def forward(ctx, hidden: Tensor, head: Tensor, targets: Tensor) -> Tensor:
+        ctx.save_for_backward(hidden, head, targets)
+        out = torch.empty(hidden.shape[0], dtype=torch.float32, device=hidden.device)
+        step = _rows(head.shape[0])
+        for start in range(0, hidden.shape[0], step):
+            rows = slice(start, start + step)
+            logits = (hidden[rows] @ head.T).float()
+            out[rows] = logits.gather(-1, targets[rows, None])[:, 0] - logits.logsumexp(-1)
+        return out
+
+    @staticmethod
+    def backward(ctx, upstream: Tensor) -> tuple[Tensor, Tensor, None]:
+        hidden, head, targets = ctx.saved_tensors
+        grad_hidden, grad_head = torch.empty_like(hidden), torch.zeros_like(head)
+        step = _rows(head.shape[0])
+        for start in range(0, hidden.shape[0], step):
+            rows = slice(start, start + step)
+            weight = upstream[rows, None]
+            grad = (hidden[rows] @ head.T).float().softmax(-1).mul_(-weight)
+            grad.scatter_add_(-1, targets[rows, None], weight)
+            grad = grad.to(hidden.dtype)
+            grad_hidden[rows] = grad @ head
+            grad_head += grad.T @ hidden[rows]
+        return grad_hidden, grad_head, None
+
+
+def sequence_logprobs(hidden: Tensor, head: Tensor, targets: Tensor) -> Tensor:
+    """Sum of log p(target) over each sequence: hidden (B, T, H), targets (B, T) with IGNORE -> (B,) in nats."""
+    batch, length = targets.shape
+    kept = (targets != IGNORE).reshape(-1)
+    rows = torch.arange(batch, device=targets.device).repeat_interleave(length)[kept]
+    logp = _TokenLogprobs.apply(hidden.reshape(batch * length, -1)[kept], head, targets.reshape(-1)[kept])
+    return torch.zeros(batch, dtype=torch.float32, device=targets.device).index_add(0, rows, logp)

@@ -1,0 +1,157 @@
+"""What the verbs train, sft and dpo share: opening and matching inputs, the dry-run plan, the end of a run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeGuard, TypeVar
+
+import torch
+
+from kobitnet.checkpoint import model_folder
+from kobitnet.config import LoopConfig
+from kobitnet.data import Source, example_lengths
+from kobitnet.distributed import World
+from kobitnet.loop import Job, fit, prepare, train_step
+from kobitnet.model import count_parameters
+from kobitnet.quant import WeightCache
+from kodata.run.errors import UsageError, UserError
+from kodata.run.progress import clock, set_quiet
+from kodata.run.result import Result
+from kotok.shards import Kind, Shards, open_shards
+
+if TYPE_CHECKING:
+    from kodata.run.folder import RunFolder
+    from kotok.tokenizer import Tokenizer
+
+S = TypeVar("S", bound=Source)
+
+
+@dataclass(kw_only=True, slots=True)
+class StageData(Generic[S]):
+    """What a stage reads, opened and checked before its run folder is touched."""
+
+    tokenizer: Tokenizer
+    source: S
+    val: S | None
+
+
+WHAT = {"text": "글 (text)", "chat": "대화 (chat)", "pair": "선호 쌍 (pair)"}
+VERB = {"text": "train", "chat": "sft", "pair": "dpo"}
+
+
+def open_splits(folder: Path, kind: Kind) -> tuple[Shards, Shards | None]:
+    """(train, val or None) of a shard folder that must be of this kind.
+
+    Raises:
+        UserError: another kind of shards, or what `open_shards` raises.
+    """
+    shards = open_shards(folder, "train")
+    if shards.kind != kind:
+        raise UserError(f"{WHAT[shards.kind]} 조각입니다, {WHAT[kind]} 조각이 필요합니다 (these are {shards.kind} shards, {kind} needed): {folder}",
+                        help=f"이 조각은 kobitnet {VERB[shards.kind]} 에 씁니다 (use them with kobitnet {VERB[shards.kind]})")
+    held_out = shards.meta["splits"].get("val") or {}
+    return shards, open_shards(folder, "val") if held_out.get("documents") else None
+
+
+def some_fit(val: Shards | None, seq_len: int) -> TypeGuard[Shards]:
+    """Whether there is a held-out example that fits: validation goes without the others, or is left out."""
+    return val is not None and bool((example_lengths(val, pairs=val.kind == "pair") <= seq_len).any())
+
+
+def shards_tokenizer(shards: Shards) -> Tokenizer:
+    """The tokenizer kept in a shard folder, checked against the fingerprint the shards were made with."""
+    from kotok.tokenizer import load
+
+    tokenizer = load(shards.tokenizer)
+    if tokenizer.fingerprint != shards.tokenizer_fingerprint:
+        raise UserError(f"조각이 다른 토크나이저로 만들어졌습니다 (shards were made with another tokenizer): {shards.tokenizer}",
+                        help="kotok encode … --fresh 로 다시 만드세요 (make the shards again)")
+    return tokenizer
+
+
+def model_tokenizer(model: Path, shards: Shards) -> Tokenizer:
+    """The tokenizer of a model; shards of another one are refused here, at the start, and not by a bad loss curve."""
+    from kotok.tokenizer import load
+
+    tokenizer = load(model_folder(model))
+    if shards.tokenizer_fingerprint != tokenizer.fingerprint:
+        raise UserError(
+            f"조각과 모델의 토크나이저가 다릅니다 (tokenizers differ: shards {shards.tokenizer_fingerprint[:12]}, "
+            f"model {tokenizer.fingerprint[:12]}): {shards.folder}",
+            help=f"kotok encode … --tok {model_folder(model)} 로 조각을 다시 만드세요 (make the shards with the model's tokenizer)")
+    return tokenizer
+
+
+def plan(job: Job) -> Result:
+    """Two real steps, the second timed; time and memory of the whole run. Writes nothing."""
+    from kobitnet.watch import peak_memory
+
+    config = job.config
+    optimizer = prepare(job)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    tokens = 0
+    with WeightCache(job.model) as cache:
+        for _ in range(2):
+            start = time.perf_counter()
+            *_, tokens = train_step(job, optimizer, cache, 0)
+            seconds = time.perf_counter() - start
+    total = job.total_steps
+    sizes = count_parameters(job.model)
+    summary = {"steps": total, "tokens_per_step": tokens, "seconds_per_step": seconds, "seconds": seconds * total,
+               "peak_memory_gb": peak_memory(), "samples_per_epoch": len(job.source), **sizes}
+    lines = [
+        f"모델 (model): {sizes['total']:,}개 매개변수, 임베딩 밖 {sizes['non_embedding']:,} (parameters, outside embeddings)",
+        f"데이터 (data): 한 바퀴 {len(job.source):,} 시퀀스 (sequences an epoch), 한 스텝 {tokens:,} 토큰 (tokens a step)",
+        f"계획 (plan): {total:,} 스텝 × {seconds:.2f} s ≈ {clock(seconds * total)}, 메모리 (memory) {summary['peak_memory_gb']:.2f} GB",
+        "아무것도 쓰지 않았습니다 (dry run: nothing was written)",
+    ]
+    return Result(summary=summary, lines=lines)
+
+
+def check_world(config: LoopConfig, world: World) -> None:
+    """Refuse a batch that cannot be dealt out evenly."""
+    if config.batch_size % (config.accumulate * world.size):
+        raise UsageError(f"--batch-size {config.batch_size} 는 --accumulate {config.accumulate} × 프로세스 {world.size} 로 "
+                         "나누어져야 합니다 (must be a multiple of --accumulate times processes)",
+                         help=f"--batch-size {config.accumulate * world.size}")
+
+
+def help_out(output: Path, world: World, make: Callable[[], Job]) -> Result:
+    """What every process but the first does: compute its share, if the first says there is something to do."""
+    set_quiet(True)
+    if world.agree(False):
+        fit(make(), Path(output), world)
+    return Result()
+
+
+def done(run: RunFolder, world: World) -> Result:
+    """The result of a run that had finished before; the other processes are sent home."""
+    world.agree(False)
+    return run.result()
+
+
+def finish(job: Job, run: RunFolder, world: World, extra: dict[str, Any] | None = None) -> Result:
+    """Train to the end and close the run: stats.json, report.html, four lines."""
+    from kobitnet.watch import report, summary
+
+    world.agree(True)
+    state = fit(job, run.path, world)
+    numbers = {**summary(job, state), **(extra or {})}
+    facts = {
+        "단계 (stage)": job.stage,
+        "매개변수 (parameters)": f"{numbers['total']:,} (임베딩 밖 {numbers['non_embedding']:,} outside embeddings)",
+        "스텝, 토큰 (steps, tokens)": f"{numbers['steps']:,}, {numbers['tokens']:,}",
+        "손실 (loss)": f"{numbers['loss_first']:.4f} → {numbers['loss']:.4f}",
+        "속도 (speed)": f"{numbers['tokens_per_second']:,.0f} tok/s",
+        "최대 메모리 (peak memory)": f"{numbers['peak_memory_gb']:.2f} GB",
+        **{k: v for k, v in (extra or {}).items() if isinstance(v, int | float | str)},
+    }
+    for key in ("val_loss", "val_bits_per_byte", "val_accuracy", "val_margin"):
+        if key in numbers:
+            facts[key] = f"{numbers[key]:.4f}"
+    lines = [f"{label}: {value}" for label, value in list(facts.items())[1:5]]
+    return run.finish(summary=numbers, report=report(job, state, facts), lines=lines)

@@ -1,0 +1,154 @@
+"""Watching a run: validation, codes and samples on the way; curves and tables as report blocks at the end."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from kobitnet.config import autocast
+from kobitnet.model import Model, count_parameters
+from kobitnet.quant import BitLinear, code_shares
+from kodata.run.progress import note
+
+if TYPE_CHECKING:
+    from kobitnet.loop import Job
+
+# ---- on the way ---------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def validate(job: Job) -> dict[str, float]:
+    """Mean loss (and metrics) over the first `eval_batches` batches of the held-out source."""
+    if job.val is None:
+        return {}
+    size = job.config.batch_size // job.config.accumulate
+    total, count = 0.0, 0
+    sums: dict[str, float] = {}
+    available = len(job.val)
+    training = job.model.training
+    job.model.eval()
+    for number in range(job.config.eval_batches * job.config.accumulate):
+        first = number * size
+        if first >= available:
+            break
+        with autocast(job.config):
+            loss = job.objective(job.model, job.val.batch(first, min(size, available - first)))
+        total += float(loss.total)
+        count += loss.count
+        for key, value in loss.metrics.items():
+            sums[key] = sums.get(key, 0.0) + value
+    job.model.train(training)
+    row = {"val_loss": total / max(count, 1), **{f"val_{k}": v / max(count, 1) for k, v in sums.items()}}
+    if job.val_bytes_per_target:
+        row["val_bits_per_byte"] = row["val_loss"] / 0.6931471805599453 / job.val_bytes_per_target
+    return row
+
+
+def watch(job: Job, state: dict[str, Any], step: int, before: dict[str, Tensor]) -> None:
+    """Validation, shares of -1, 0, +1 and flips of this step per layer, samples."""
+    row = {"step": step, **validate(job)}
+    state["codes"].append({"step": step, "layers": _shares(job.model, before)})
+    state.setdefault("val", []).append(row)
+    if job.sample is not None:
+        training = job.model.training
+        job.model.eval()
+        state["samples"] = [{"step": step, **sample} for sample in job.sample(job.model)]
+        job.model.train(training)
+    shown = [f"loss {state['curve'][-1]['loss']:.4g}"] + [f"{key} {value:.4g}" for key, value in row.items() if key != "step"]
+    note(f"{step}/{job.total_steps} 스텝: " + " · ".join(shown))
+
+
+def codes(model: Model) -> dict[str, Tensor]:
+    """int8 codes (out, in) of every quantised layer by name."""
+    return {name: code_shares(m)[0] for name, m in model.named_modules() if isinstance(m, BitLinear) and m.quant != "none"}
+
+
+def _shares(model: Model, before: dict[str, Tensor]) -> list[dict[str, Any]]:
+    """For each decoder layer: shares of the codes and the share that this one optimizer step changed."""
+    layers: dict[int, list[float]] = {}
+    for name, module in model.named_modules():
+        if name not in before:
+            continue
+        now, shares = code_shares(module)
+        flips = float((now != before[name]).float().mean())
+        number = int(name.split("layers.")[1].split(".")[0])
+        sums = layers.setdefault(number, [0.0] * 5)
+        for i, value in enumerate((*shares, flips, 1.0)):
+            sums[i] += value * now.numel()
+    return [{"layer": n, "minus": s[0] / s[4], "zero": s[1] / s[4], "plus": s[2] / s[4], "flips": s[3] / s[4]}
+            for n, s in sorted(layers.items())]
+
+
+# ---- at the end ---------------------------------------------------------------------------------
+
+
+def report(job: Job, state: dict[str, Any], facts: dict[str, Any]) -> list[dict[str, Any]]:
+    """Blocks of a run's report.html from the loop's state; `facts` go on top."""
+    from kodata.report import blocks
+
+    curve, val = state["curve"], state.get("val", [])
+    out = [blocks.facts("한눈에 (at a glance)", facts)]
+    series = {"학습 (train)": _xy(curve, "loss"), "검증 (validation)": _xy(val, "val_loss")}
+    out.append(blocks.lines("손실 (loss)", {k: v for k, v in series.items() if v}, x="스텝 (step)", y="nats"))
+    for key, title in (("val_bits_per_byte", "검증 바이트당 비트 (validation bits per byte)"), ("margin", "DPO 여유 (reward margin)"),
+                       ("accuracy", "DPO 정확도 (chosen above rejected)")):
+        found = {"학습 (train)": _xy(curve, key), "검증 (validation)": _xy(val, key if key.startswith("val") else f"val_{key}")}
+        found = {k: v for k, v in found.items() if v}
+        if found:
+            out.append(blocks.lines(title, found, x="스텝 (step)"))
+    out.append(blocks.lines("학습률 (learning rate)", {"lr": _xy(curve, "lr")}, x="스텝 (step)"))
+    out.append(blocks.lines("기울기 노름 (gradient norm)", {"norm": _xy(curve, "grad_norm")}, x="스텝 (step)"))
+    out += _code_blocks(state)
+    if state.get("samples"):
+        out.append(blocks.samples("표본 (samples, greedy)", [
+            {"label": s["prompt"], "text": s["text"], "note": f"{s['step']} 스텝 (step)"} for s in state["samples"]]))
+    return out
+
+
+def _xy(rows: list[dict[str, Any]], key: str) -> list[tuple[float, float]]:
+    return [(row["step"], row[key]) for row in rows if key in row]
+
+
+def _code_blocks(state: dict[str, Any]) -> list[dict[str, Any]]:
+    from kodata.report import blocks
+
+    rows = [row for row in state["codes"] if row["layers"]]
+    if not rows:
+        return []
+    flips: dict[str, list[tuple[float, float]]] = {}
+    zeros: dict[str, list[tuple[float, float]]] = {}
+    for row in rows:
+        for layer in row["layers"]:
+            name = f"층 {layer['layer']} (layer)"
+            flips.setdefault(name, []).append((row["step"], layer["flips"]))
+            zeros.setdefault(name, []).append((row["step"], layer["zero"]))
+    table = [[x["layer"], *(f"{100 * x[k]:.1f}" for k in ("minus", "zero", "plus")), f"{100 * x['flips']:.3f}"] for x in rows[-1]["layers"]]
+    return [
+        blocks.table("마지막 부호의 몫 (shares of the codes at the end, %)", ["층 (layer)", "−1", "0", "+1", "한 스텝에 바뀐 몫 (flips a step)"], table),
+        blocks.lines("한 스텝에 바뀐 부호의 몫 (codes flipped by one step)", flips, x="스텝 (step)"),
+        blocks.lines("0의 몫 (share of zeros)", zeros, x="스텝 (step)"),
+    ]
+
+
+def summary(job: Job, state: dict[str, Any]) -> dict[str, Any]:
+    """Numbers of a finished run: sizes, tokens, first and last losses, speed, memory, the curves themselves."""
+    curve, val = state["curve"], state.get("val", [])
+    numbers: dict[str, Any] = {
+        "stage": job.stage, "steps": job.total_steps, "tokens": state["tokens"], **count_parameters(job.model),
+        "loss_first": curve[0]["loss"] if curve else None, "loss": curve[-1]["loss"] if curve else None,
+        "tokens_per_second": state["tokens"] / max(state["seconds"], 1e-9), "train_seconds": state["seconds"],
+        "peak_memory_gb": peak_memory(),
+    }
+    if val:
+        numbers.update({k: v for k, v in val[-1].items() if k != "step"})
+    return {**numbers, "curve": curve, "validation": val, "codes": state["codes"]}
+
+
+def peak_memory() -> float:
+    """Largest resident memory of this process so far, in GB (10^9 bytes)."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9

@@ -1,0 +1,247 @@
+"""`kodata clean`: every Korean source in, clean documents out, nothing lost."""
+
+import json
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from kodata.pii import PiiConfig
+from kodata.rules import Profile, check_profile
+from kodata.run.errors import UsageError, UserError
+from kodata.run.flags import DryRun, Flat, Fresh, Inputs, Limit, Output, Workers, worker_count
+from kodata.run.result import Result
+from kodata.sources.record import Settings, SourceRule
+
+Form = Literal["auto", "text", "jsonl", "json", "csv", "tsv", "xlsx", "parquet", "arrow", "html", "zip"]
+DRY_DOCUMENTS = 200
+
+
+@dataclass(kw_only=True, slots=True)
+class CleanConfig:
+    """Settings of `kodata clean`."""
+
+    source: Form = "auto"
+    """입력의 꼴, auto 는 이름과 내용으로 알아봄 (form of the inputs; auto recognises them)"""
+    text_field: str | None = None
+    """본문 열쇠, 또는 틀 "{제목}\\n{본문}" (text key, or a template of keys)"""
+    split: Literal["file", "line", "blank"] = "file"
+    """글 파일을 문서로 나누는 법: 통째, 줄, 빈 줄 (how a text file becomes documents)"""
+    profile: Profile = "auto"
+    """정제 규칙, auto 는 문서의 kind 로 고름 (cleaning rules; auto goes by the document's kind)"""
+    kind: str | None = None
+    """kind 가 없는 문서의 종류 (kind of documents that name none)"""
+    licence: str | None = None
+    """라이선스가 없는 문서의 라이선스 (licence of documents that name none)"""
+    require_licence: bool = False
+    """라이선스를 모르는 문서는 버림 (drop documents without a licence)"""
+    boilerplate: bool = True
+    """기사와 웹글의 머리·꼬리 군더더기를 자름 (cut bylines and footers of news and web texts)"""
+    max_chars: int = 1_000_000
+    """더 긴 글은 여러 문서로 나눔 (longer texts are cut into several documents, characters)"""
+    pii: PiiConfig = field(default_factory=PiiConfig)
+    """개인정보 (personal data)"""
+    sources: list[SourceRule] = field(default_factory=list)
+    """파일별 설정, 레시피에서 (settings by file, in a recipe)"""
+
+    def __post_init__(self) -> None:
+        check_profile(self.profile)
+        if self.max_chars < 1000:
+            raise UsageError(f"--max-chars 는 1000 이상입니다 (must be 1000 or more): {self.max_chars}")
+        self.sources = [rule if isinstance(rule, SourceRule) else _rule(rule) for rule in self.sources]
+        for rule in self.sources:
+            if rule.profile:
+                check_profile(rule.profile)
+            if rule.split not in (None, "file", "line", "blank"):
+                raise UsageError(f"split 은 file, line, blank 가운데 하나입니다 (must be file, line or blank): {rule.split}")
+
+
+def _rule(value: Any) -> SourceRule:
+    try:
+        return SourceRule(**value)
+    except TypeError as error:
+        raise UsageError(f"sources: 항목이 틀렸습니다 (bad entry): {value!r}: {error}", 'sources: [{match: "*.md", licence: MIT}]') from None
+
+
+def clean(
+    inputs: Inputs,
+    /,
+    *,
+    output: Output,
+    config: Annotated[CleanConfig | None, Flat] = None,
+    limit: Limit = None,
+    workers: Workers = 0,
+    dry_run: DryRun = False,
+    fresh: Fresh = False,
+) -> Result:
+    """한국어 원천을 깨끗한 문서로 (clean Korean sources into documents).
+
+    Reads files, folders, globs and `hf:owner/name[:config[:split]]`; writes `docs/`, `dropped/` with reasons,
+    `failed.jsonl`, `pii/` (kinds and places, never values) and the report. In = kept + dropped + failed, checked.
+    The same command again resumes; the number of workers changes nothing in the output.
+    Raises UserError for missing inputs and for inputs that hold no readable record.
+    """
+    from kodata.pipeline.plan import input_files, make_plan
+    from kodata.run.folder import open_run
+    from kodata.sources.hub import PREFIX
+
+    config = config or CleanConfig()
+    processes = worker_count(workers)
+    if limit is not None and limit < 1:
+        raise UsageError(f"--limit 는 1 이상입니다 (must be 1 or more): {limit}")
+    inputs = [str(item) for item in inputs]
+    settings = Settings(
+        text_field=config.text_field, licence=config.licence, kind=config.kind,
+        profile=None if config.profile == "auto" else config.profile, split=config.split,
+    )  # fmt: skip
+    files = input_files(inputs)
+    if dry_run:
+        return _dry_run(make_plan(inputs, config.sources, settings, config.source), config, files, processes, output)
+    resolved = {**asdict(config), "limit": limit, "hub": [str(p) for _, p in files if str(p).startswith(PREFIX)]}
+    paths = [path for _, path in files if not str(path).startswith(PREFIX)]
+    with open_run(output, tool="kodata", verb="clean", config=resolved, inputs=paths, fresh=fresh) as run:
+        if run.done:
+            return run.result()
+        plan_file = run.path / "work" / "plan.json"
+        if not plan_file.exists():
+            make_plan(inputs, config.sources, settings, config.source, one_unit=limit is not None).save(plan_file)
+        _remove_leftovers(run.path)
+        return _run(run, plan_file, config, processes, limit)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Half-written files of workers that were killed; nobody else writes here while we hold the folder."""
+    for name in ("docs", "dropped", "pii", "work"):
+        for file in (folder / name).rglob(".*.tmp"):
+            file.unlink(missing_ok=True)
+
+
+def _run(run: Any, plan_file: Path, config: CleanConfig, workers: int, limit: int | None) -> Result:
+    from kodata.pipeline.executor import run_local
+    from kodata.pipeline.ids import disambiguate
+    from kodata.pipeline.plan import Plan
+    from kodata.pipeline.summary import blocks, says, summary
+    from kodata.run.progress import progress
+
+    plan = Plan.load(plan_file)
+    started = time.monotonic()
+    done = _done_bytes(run.path, plan)
+    with progress("정제 (clean)", total=round(plan.size / 1e6, 3) if limit is None else None, unit="MB", done=done / 1e6) as bar:
+        watch = _Watch(run.path, plan, bar, done)
+        run_local(run.path, plan, config, workers=workers, limit=limit, watch=watch)
+    numbers = _merged(run.path, plan)
+    _check(numbers, plan, limit)
+    failed = _join_failures(run.path, len(plan.units))
+    renamed = disambiguate(run.path, len(plan.units))
+    facts = summary(numbers, renamed, len(plan.units))
+    return run.finish(
+        summary=facts,
+        report=blocks(numbers, facts, config),
+        lines=says(numbers, facts, run.path, failed, time.monotonic() - started),
+    )
+
+
+class _Watch:
+    """Turns the counters of running and finished units into progress."""
+
+    def __init__(self, folder: Path, plan: Any, bar: Any, done: float):
+        self.folder, self.plan, self.bar, self.said = folder, plan, bar, done
+        self.finished: dict[int, dict[str, int]] = {}
+
+    def __call__(self) -> None:
+        from kodata.pipeline.unit import live_file, unit_file
+
+        place = documents = kept = 0.0
+        for index, size in enumerate(self.plan.sizes):
+            if index not in self.finished and unit_file(self.folder, index).exists():
+                self.finished[index] = json.loads(unit_file(self.folder, index).read_text(encoding="utf-8"))["counts"]
+            if counts := self.finished.get(index):
+                place, documents, kept = place + size, documents + counts["in"], kept + counts["kept"]
+                continue
+            try:
+                seen, read, stayed = map(int, live_file(self.folder, index).read_text(encoding="ascii").split())
+            except (OSError, ValueError):
+                continue
+            place, documents, kept = place + min(read, size), documents + seen, kept + stayed
+        fields = {"문서 (docs)": f"{documents:,.0f}"}
+        if documents:
+            fields["남김 (kept)"] = f"{100 * kept / documents:.0f} %"
+        self.bar.advance(max(place - self.said, 0) / 1e6, **fields)
+        self.said = max(place, self.said)
+
+
+def _done_bytes(folder: Path, plan: Any) -> float:
+    from kodata.pipeline.unit import unit_file
+
+    return sum(size for index, size in enumerate(plan.sizes) if unit_file(folder, index).exists())
+
+
+def _merged(folder: Path, plan: Any) -> Any:
+    from kodata.pipeline.numbers import Numbers
+    from kodata.pipeline.unit import unit_file
+    from kodata.run.files import read_json_object
+
+    numbers = Numbers()
+    for index in range(len(plan.units)):
+        numbers.add(read_json_object(unit_file(folder, index)))
+    return numbers
+
+
+def _check(numbers: Any, plan: Any, limit: int | None) -> None:
+    """in = kept + dropped + failed, and every input gave at least one readable record."""
+    counts = numbers.counts
+    if counts["in"] != counts["kept"] + counts["dropped"] + counts["failed"]:
+        raise AssertionError(f"documents lost: {dict(counts)}")
+    for number, argument in enumerate(plan.arguments):
+        if limit is not None and str(number) not in numbers.arguments and number:
+            continue  # the limit came before this input
+        seen = numbers.arguments.get(str(number), {})
+        if not any(part.argument == number for unit in plan.units for part in unit):
+            continue  # all its files also belong to an earlier input
+        if seen.get("in", 0) == seen.get("failed", 0):
+            first = next((f for f in numbers.failures if f["file"].startswith(argument.rstrip("/"))), None)
+            told = f"{first['file']}:{first['place']}" if first and first["place"] else first["file"] if first else argument
+            reason = first["reason"] if first else "기록이 없음 (no record)"
+            raise UserError(
+                f"입력에서 한 건도 읽지 못했습니다 (no readable record in input {argument}): {told}: {reason}",
+                "본문 열쇠는 --text-field, 꼴은 --source 로 고릅니다; kodata inspect 로 보십시오 (choose text key or form; look with inspect)",
+            )
+
+
+def _join_failures(folder: Path, units: int) -> int:
+    """failed.jsonl from the units' own, in order; the number of lines."""
+    from kodata.doc import read_records
+    from kodata.run.files import atomic_open
+
+    files = [file for i in range(units) if (file := folder / "work" / "failed" / f"{i:05d}.jsonl.zst").exists()]
+    if not files:
+        return 0
+    count = 0
+    with atomic_open(folder / "failed.jsonl", "w") as handle:
+        for file in files:
+            for _, record in read_records(file):
+                handle.write(json.dumps(record, ensure_ascii=False) + "\n")
+                count += 1
+    return count
+
+
+def _dry_run(plan: Any, config: CleanConfig, files: list[Any], workers: int, output: Path) -> Result:
+    """Clean a few documents from all over the inputs in memory and say what the whole would take."""
+    from kodata.pipeline.summary import plan_lines
+    from kodata.pipeline.unit import Cleaner
+    from kodata.sources import Failure
+
+    cleaner = Cleaner(config, plan)
+    units = plan.units[:: max(1, len(plan.units) // 8)]
+    started = time.perf_counter()
+    for unit in units:
+        for number, (part, item) in enumerate(cleaner.records(unit)):
+            if number >= DRY_DOCUMENTS // len(units):
+                break
+            if isinstance(item, Failure):
+                cleaner.failed(part, item)
+            else:
+                cleaner.clean(part, item)
+    seconds = time.perf_counter() - started
+    lines, facts = plan_lines(cleaner.numbers, plan, len(files), seconds, workers, output)
+    return Result(path=None, summary=facts, lines=lines)

@@ -1,0 +1,155 @@
+"""The door to datatrove: cleaning as a datatrove step, and a local executor that behaves like a command-line tool.
+
+The step does one work unit for each rank, so that datatrove's executors (local here, Slurm and Ray with the same step)
+decide only where units run. datatrove's own local executor prints its log to the terminal, answers Ctrl-C with
+tracebacks, hangs when a worker is killed and keeps a manager process that outlives a kill -9; this one does not.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+from datatrove.executor import LocalPipelineExecutor
+from datatrove.pipeline.base import PipelineStep
+
+from kodata.pipeline.plan import Plan
+from kodata.pipeline.unit import live_file, run_unit, unit_file
+from kodata.run.errors import UserError
+
+
+class CleanStep(PipelineStep):
+    """datatrove step: rank N does work unit N of the plan in the run folder, and passes nothing on."""
+
+    type = "kodata"
+    name = "clean"
+
+    def __init__(self, folder: str, config: Any, limit: int | None = None):
+        super().__init__()
+        self.folder = folder
+        self.config = config
+        self.limit = limit
+
+    def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Iterator[Any]:
+        """Do the unit. A generator, as datatrove wants it, of nothing."""
+        folder = Path(self.folder)
+        live = live_file(folder, rank)
+        live.parent.mkdir(parents=True, exist_ok=True)
+
+        def tell(documents: int, size: int, kept: int) -> None:
+            temporary = live.with_suffix(".tmp")
+            temporary.write_text(f"{documents} {size} {kept}", encoding="ascii")
+            temporary.replace(live)
+
+        run_unit(folder, rank, _plan(folder), self.config, limit=self.limit, tell=tell)
+        live.unlink(missing_ok=True)
+        return iter(data or ())
+
+
+_plans: dict[Path, Plan] = {}
+
+
+def _plan(folder: Path) -> Plan:
+    """The plan of a run, read once a process."""
+    if folder not in _plans:
+        _plans.clear()
+        _plans[folder] = Plan.load(folder / "work" / "plan.json")
+    return _plans[folder]
+
+
+def _log_to_file(logging_dir: Any, rank: int, local_rank: int, node_rank: int = -1) -> Any:
+    """datatrove's task log, without its copy on the terminal."""
+    from datatrove.utils.logging import logger
+
+    logger.remove()
+    handle = logging_dir.open(f"logs/task_{rank:05d}.log", "w")
+    logger.add(handle, colorize=False, level="DEBUG")
+    return handle
+
+
+class LocalExecutor(LocalPipelineExecutor):
+    """datatrove's local executor with a clean terminal, prompt Ctrl-C and lost workers noticed."""
+
+    def run_ranks(self, ranks: list[int], watch: Callable[[], None], every: float = 0.25) -> None:
+        """Run the given ranks, calling `watch` now and then. Raises UserError when a worker dies."""
+        if self.workers == 1:
+            for rank in ranks:
+                self._run_for_rank(rank, 0)
+                watch()
+            return
+        pool = _pool(min(self.workers, len(ranks)))
+        waiting: set[Future[Any]] = set()
+        try:
+            waiting = {pool.submit(self._run_for_rank, rank, 0) for rank in ranks}
+            while waiting:
+                done, waiting = wait(waiting, timeout=every, return_when="FIRST_COMPLETED")
+                for future in done:
+                    future.result()
+                watch()
+        except BrokenProcessPool:
+            raise UserError(
+                "작업 프로세스가 죽었습니다, 메모리가 모자랐을 수 있습니다 (a worker process died, perhaps out of memory)",
+                "같은 명령을 --workers 를 줄여 다시 실행하면 이어집니다 (run again with fewer --workers to resume)",
+            ) from None
+        finally:
+            _stop(pool, at_once=bool(waiting))
+
+    def _run_for_rank(self, rank: int, local_rank: int = 0, node_rank: int = -1) -> Any:
+        import datatrove.executor.base as base
+
+        base.add_task_logger = _log_to_file
+        return super()._run_for_rank(rank, local_rank, node_rank)
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    """Worker processes that never see the terminal's Ctrl-C (the parent stops them) and that do not outlive it."""
+    from multiprocessing import forkserver
+
+    context = multiprocessing.get_context("forkserver")
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+
+
+def _start_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def leave_with_parent() -> None:
+        # The fork server lives as long as its children do, so its death is no sign; the pipe to the main process is.
+        if parent := multiprocessing.parent_process():
+            multiprocessing.connection.wait([parent.sentinel])
+            os._exit(1)
+
+    threading.Thread(target=leave_with_parent, daemon=True).start()
+
+
+def _stop(pool: ProcessPoolExecutor, *, at_once: bool) -> None:
+    if at_once:
+        for process in list((getattr(pool, "_processes", None) or {}).values()):
+            process.terminate()
+    pool.shutdown(wait=True, cancel_futures=True)
+
+
+def run_local(folder: Path, plan: Plan, config: Any, *, workers: int, limit: int | None, watch: Callable[[], None]) -> None:
+    """Do all units that are not done yet on this machine."""
+    ranks = [i for i in range(len(plan.units)) if not unit_file(folder, i).exists()]
+    if not ranks:
+        return
+    step = CleanStep(str(folder), config, limit)
+    # skip_completed: what is done is known by the unit files, which are written after the data and not before
+    executor = LocalExecutor(
+        [step], tasks=len(plan.units), workers=workers, logging_dir=str(folder / "work" / "logs"), skip_completed=False
+    )
+    executor.run_ranks(ranks, watch)

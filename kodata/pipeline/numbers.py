@@ -1,0 +1,116 @@
+"""What a run counts: additive numbers of units, histograms, and the samples a reader wants to see.
+
+Everything merges: numbers of units add up to numbers of the run, in any order of work, to the same result.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from hashlib import blake2b
+from math import log10
+from typing import Any
+
+from kodata.rules import PROFILES, RULES, Drop
+from kodata.text.measure import Measures
+
+HISTOGRAMS: dict[str, tuple[float, float, int, bool]] = {
+    "eojeol": (0, 6, 48, True), "korean": (0, 1, 40, False), "symbols": (0, 1, 40, False), "prose": (0, 1, 40, False),
+    "mean_eojeol": (0, 20, 40, False), "dup_line_chars": (0, 1, 40, False), "dup_5": (0, 1, 40, False), "jamo": (0, 1, 40, False),
+}  # fmt: skip
+"""measure -> (low, high, bins, decimal logarithm?)"""
+_BORDER_RULES = [rule for rule in RULES if rule.reason not in ("empty", "lost_text", "wrong_charset")]
+BORDER_SAMPLES, RANDOM_SAMPLES, MAX_SOURCES, SAMPLE_CHARS, FAILURES_SHOWN = 2, 4, 500, 600, 50
+OTHER_SOURCES = "(그 밖, others)"
+_COUNTS = ("in", "kept", "dropped", "failed", "split", "chars_in", "chars_out", "bytes_in", "bytes_out", "boilerplate", "pii_documents")
+
+
+def _order(identity: str) -> str:
+    """Pseudo-random but fixed order of documents."""
+    return blake2b(identity.encode("utf-8", "replace"), digest_size=6).hexdigest()
+
+
+class Numbers:
+    """Counts of one unit or of a whole run."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter(dict.fromkeys(_COUNTS, 0))
+        self.reasons: Counter[str] = Counter()
+        self.pii: Counter[str] = Counter()
+        self.kinds: dict[str, Counter[str]] = {}
+        self.sources: dict[str, Counter[str]] = {}
+        self.licences: dict[str, Counter[str]] = {}
+        self.arguments: dict[str, Counter[str]] = {}
+        self.histograms: dict[str, list[int]] = {name: [0] * spec[2] for name, spec in HISTOGRAMS.items()}
+        self.failures: list[dict[str, str]] = []
+        # kind of sample -> [(order, sample)]; the smallest orders stay
+        self.samples: dict[str, list[list[Any]]] = {}
+
+    def row(self, table: dict[str, Counter[str]], key: str) -> Counter[str]:
+        """The counter of a key in one of the tables, new keys beyond MAX_SOURCES going together."""
+        if key not in table and len(table) >= MAX_SOURCES:
+            key = OTHER_SOURCES
+        return table.setdefault(key, Counter())
+
+    def measured(self, found: Measures) -> None:
+        """Count a document in the histograms."""
+        for name, (low, high, bins, logarithm) in HISTOGRAMS.items():
+            value = getattr(found, name)
+            if logarithm:
+                value = log10(value) if value > 0 else 0
+            place = int((value - low) / (high - low) * bins)
+            self.histograms[name][min(max(place, 0), bins - 1)] += 1
+
+    def sample(self, name: str, order: float | str, limit: int, make: dict[str, Any]) -> None:
+        """Keep a sample if its order is among the smallest `limit` of its name."""
+        kept = self.samples.setdefault(name, [])
+        if len(kept) >= limit and not (order, make["id"]) < (kept[-1][0], kept[-1][1]["id"]):
+            return
+        make["text"] = make["text"][:SAMPLE_CHARS]
+        kept.append([order, make])
+        kept.sort(key=lambda item: (item[0], item[1]["id"]))
+        del kept[limit:]
+
+    def decided(self, identity: str, text: str, source: str, found: Measures, profile: str, drop: Drop | None) -> None:
+        """Take samples of a decided document: at random, and where the value stood close to a limit."""
+        base = {"id": identity, "source": source, "profile": profile}
+        if drop is not None:
+            note = {"value": round(drop.value, 4), "limit": drop.limit, "reason": drop.reason}
+            distance = abs(drop.value - drop.limit) / (abs(drop.limit) or 1)
+            self.sample(f"border-drop/{drop.reason}", distance, BORDER_SAMPLES, {**base, **note, "text": text})
+            self.sample(f"drop/{drop.reason}", _order(identity), RANDOM_SAMPLES, {**base, **note, "text": text})
+            return
+        self.sample("keep", _order(identity), RANDOM_SAMPLES * 3, {**base, "text": text})
+        limits = PROFILES[profile]
+        for rule in _BORDER_RULES:
+            limit = limits.get(rule.reason)
+            if not limit:
+                continue
+            value = getattr(found, rule.measure)
+            distance = abs(value - limit) / limit
+            if distance < 0.2:
+                note = {"value": round(value, 4), "limit": limit, "reason": rule.reason}
+                self.sample(f"border-keep/{rule.reason}", distance, BORDER_SAMPLES, {**base, **note, "text": text})
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able form."""
+        return {
+            "counts": dict(self.counts), "reasons": dict(self.reasons), "pii": dict(self.pii), "histograms": self.histograms,
+            "failures": self.failures, "samples": self.samples,
+            **{name: {key: dict(value) for key, value in getattr(self, name).items()} for name in ("kinds", "sources", "licences", "arguments")},
+        }  # fmt: skip
+
+    def add(self, other: dict[str, Any]) -> None:
+        """Add the numbers of a unit, as read from its JSON."""
+        self.counts.update(other["counts"])
+        self.reasons.update(other["reasons"])
+        self.pii.update(other["pii"])
+        for name in ("kinds", "sources", "licences", "arguments"):
+            for key, value in other[name].items():
+                self.row(getattr(self, name), key).update(value)
+        for name, values in other["histograms"].items():
+            self.histograms[name] = [a + b for a, b in zip(self.histograms[name], values, strict=True)]
+        self.failures = (self.failures + other["failures"])[:FAILURES_SHOWN]
+        for name, kept in other["samples"].items():
+            limit = BORDER_SAMPLES if name.startswith("border") else RANDOM_SAMPLES * (3 if name == "keep" else 1)
+            for order, made in kept:
+                self.sample(name, order, limit, made)
