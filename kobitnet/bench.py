@@ -42,13 +42,23 @@ class BenchConfig:
 
     def __post_init__(self) -> None:
         if self.shape not in SHAPES:
-            raise UsageError(f"모르는 크기 (unknown shape): {self.shape}", help=f"다음 중 하나 (one of): {', '.join(SHAPES)}")
+            raise UsageError(
+                f"모르는 크기 (unknown shape): {self.shape}",
+                help=f"다음 중 하나 (one of): {', '.join(SHAPES)}",
+            )
         if self.prompt < 2 or self.decode < 1 or self.repeat < 1 or self.threads < 0:
-            raise UsageError("--prompt 2 이상, --decode 1 이상, --repeat 1 이상, --threads 0 이상이어야 합니다 (value too small)")
+            raise UsageError(
+                "--prompt 2 이상, --decode 1 이상, --repeat 1 이상, --threads 0 이상이어야 합니다 (value too small)"
+            )
 
 
 def bench(
-    model: Annotated[Path | None, Parameter(help="run 폴더나 모델 폴더, 없으면 무작위 모델 (run or model folder; none: random weights)")] = None,
+    model: Annotated[
+        Path | None,
+        Parameter(
+            help="run 폴더나 모델 폴더, 없으면 무작위 모델 (run or model folder; none: random weights)"
+        ),
+    ] = None,
     /,
     *,
     config: Annotated[BenchConfig | None, Flat] = None,
@@ -62,17 +72,28 @@ def bench(
     from kobitnet.engine import Engine, cpu
 
     config = config or BenchConfig()
-    engine = random_engine(SHAPES[config.shape], config.prompt + config.decode, config.threads or None, config.head, seed) if model is None \
+    engine = (
+        random_engine(
+            SHAPES[config.shape], config.prompt + config.decode, config.threads or None, config.head, seed
+        )
+        if model is None
         else Engine.load(model, threads=config.threads or None, head=config.head)
+    )
     native = cpu.native()
     c = engine.config
     prompt = min(config.prompt, c.max_len - config.decode)
     if prompt < 2:
-        raise UsageError(f"모델 길이 {c.max_len} 보다 깁니다 (longer than the model reads)", help="--prompt, --decode 를 줄이세요 (lower them)")
+        raise UsageError(
+            f"모델 길이 {c.max_len} 보다 깁니다 (longer than the model reads)",
+            help="--prompt, --decode 를 줄이세요 (lower them)",
+        )
     bandwidth = read_bandwidth(native)
     ids = np.random.default_rng(seed).integers(0, c.vocab, prompt).tolist()
 
-    prompt_seconds = [_time(lambda: engine._prefill(engine.model.cache(), np.asarray(ids, np.int32))) for _ in range(config.repeat)]
+    prompt_seconds = [
+        _time(lambda: engine._prefill(engine.model.cache(), np.asarray(ids, np.int32)))
+        for _ in range(config.repeat)
+    ]
     decode_seconds = []
     for _ in range(config.repeat):
         steps = engine.steps(ids[:16], config.decode + 1)
@@ -80,16 +101,26 @@ def bench(
         decode_seconds.append(_time(lambda steps=steps: [0 for _ in steps]) / config.decode)  # type: ignore[misc]
     weights = engine.model.nbytes()
     head = c.vocab * c.hidden * (2 if engine.head_bf16 else 4)
-    macs = c.layers * (2 * c.hidden * c.hidden + 2 * c.kv_heads * c.head_dim * c.hidden + 3 * c.hidden * c.inter)
+    macs = c.layers * (
+        2 * c.hidden * c.hidden + 2 * c.kv_heads * c.head_dim * c.hidden + 3 * c.hidden * c.inter
+    )
     decode, whole = median(decode_seconds), median(prompt_seconds)
     summary: dict[str, Any] = {
-        "model": str(model) if model else f"random {config.shape}", "parameters": macs + c.vocab * c.hidden * (1 if c.tied else 2),
-        "isa": engine.isa, "threads": engine.threads, "prompt_tokens": prompt,
-        "prompt_tokens_per_second": prompt / whole, "prompt_gops": 2 * macs * prompt / whole / 1e9,
-        "decode_tokens_per_second": 1 / decode, "decode_ms": decode * 1e3,
-        "decode_gbps": (weights + head) / decode / 1e9, "read_bandwidth_gbps": bandwidth,
+        "model": str(model) if model else f"random {config.shape}",
+        "parameters": macs + c.vocab * c.hidden * (1 if c.tied else 2),
+        "isa": engine.isa,
+        "threads": engine.threads,
+        "prompt_tokens": prompt,
+        "prompt_tokens_per_second": prompt / whole,
+        "prompt_gops": 2 * macs * prompt / whole / 1e9,
+        "decode_tokens_per_second": 1 / decode,
+        "decode_ms": decode * 1e3,
+        "decode_gbps": (weights + head) / decode / 1e9,
+        "read_bandwidth_gbps": bandwidth,
         "bandwidth_share": (weights + head) / decode / 1e9 / bandwidth if bandwidth else None,
-        "weight_mb": weights / 1e6, "head_mb": head / 1e6, "resident_mb": resident_mb(),
+        "weight_mb": weights / 1e6,
+        "head_mb": head / 1e6,
+        "resident_mb": resident_mb(),
     }
     share = f"{summary['bandwidth_share']:.0%}" if bandwidth else "–"
     lines = [
@@ -99,7 +130,11 @@ def bench(
         f"생성        {summary['decode_tokens_per_second']:.1f} 토큰/초 · {summary['decode_ms']:.2f} ms/토큰 · {summary['decode_gbps']:.1f} GB/s · 대역폭의 {share} (decode, share of bandwidth)",
         f"메모리      {summary['resident_mb']:.0f} MB (resident)",
     ]
-    return Result(summary=summary, lines=lines, report=[blocks.facts("kobitnet bench", {k: _show(v) for k, v in summary.items()})])
+    return Result(
+        summary=summary,
+        lines=lines,
+        report=[blocks.facts("kobitnet bench", {k: _show(v) for k, v in summary.items()})],
+    )
 
 
 def random_engine(shape: dict[str, int], max_len: int, threads: int | None, head: str, seed: int) -> Any:
@@ -108,7 +143,16 @@ def random_engine(shape: dict[str, int], max_len: int, threads: int | None, head
     from kobitnet.engine.config import ModelConfig
     from kobitnet.engine.load import linear_shapes, new_model, to_bf16
 
-    config = ModelConfig(**shape, max_len=max_len, eps=1e-5, act="relu2", theta=500000.0, tied=True, bias=False, weights="online")
+    config = ModelConfig(
+        **shape,
+        max_len=max_len,
+        eps=1e-5,
+        act="relu2",
+        theta=500000.0,
+        tied=True,
+        bias=False,
+        weights="online",
+    )
     native = cpu.native()
     if native is None:
         cpu.warn_slow()
@@ -121,10 +165,14 @@ def random_engine(shape: dict[str, int], max_len: int, threads: int | None, head
     model.set_final_norm(np.ones(config.hidden, np.float32))
     for layer in range(config.layers):
         for name in ("input_layernorm", "post_attention_layernorm", "attn_sub_norm", "ffn_sub_norm"):
-            model.set_norm(layer, name, np.ones(config.inter if name == "ffn_sub_norm" else config.hidden, np.float32))
+            model.set_norm(
+                layer, name, np.ones(config.inter if name == "ffn_sub_norm" else config.hidden, np.float32)
+            )
         for name, (rows, cols) in linear_shapes(config).items():
             values = rng.integers(-1, 2, (rows, cols), np.int8)
-            model.set_linear(layer, name, values if native is None else native.Ternary.from_values(values), cols**-0.5)
+            model.set_linear(
+                layer, name, values if native is None else native.Ternary.from_values(values), cols**-0.5
+            )
     model.check_complete()
     engine = Engine(model, config, None, count)
     engine.head_bf16 = head == "bf16"

@@ -35,12 +35,15 @@ WEIGHTS = "model.safetensors"
 OPTIMIZER = "optimizer.safetensors"
 STATE = "state.json"
 QUANTIZATION_CONFIG = {
-    "quant_method": "bitnet", "linear_class": "autobitlinear", "quantization_mode": "online",
+    "quant_method": "bitnet",
+    "linear_class": "autobitlinear",
+    "quantization_mode": "online",
     "modules_to_not_convert": ["lm_head"],
 }
 
 
 # ---- the model folder ---------------------------------------------------------------------------
+
 
 def model_type(quant: str) -> str:
     """`bitnet` for b1.58, else a name no transformers knows, such as kobitnet_b1_alpha."""
@@ -79,8 +82,16 @@ def digest(path: Path) -> str:
     return hasher.hexdigest()
 
 
-def save_settings(folder: Path, model: Model, tokenizer: Tokenizer, *, quant: str, groups: int, stage: str,
-                  training: dict[str, Any] | None = None) -> None:
+def save_settings(
+    folder: Path,
+    model: Model,
+    tokenizer: Tokenizer,
+    *,
+    quant: str,
+    groups: int,
+    stage: str,
+    training: dict[str, Any] | None = None,
+) -> None:
     """Everything of a model folder but the weights: config.json, generation_config.json and the tokenizer.
 
     `stage` is pretrain, sft or dpo; `kobitnet generate` uses the chat template after pretraining only.
@@ -95,10 +106,21 @@ def save_settings(folder: Path, model: Model, tokenizer: Tokenizer, *, quant: st
     config["dtype"] = "float32"
     if quant == "b1.58":
         config["quantization_config"] = QUANTIZATION_CONFIG
-    config["kobitnet"] = {"quant": quant, "groups": groups, "stage": stage,
-                          "tokenizer_fingerprint": tokenizer.fingerprint, **(training or {})}
-    atomic_json(folder / "generation_config.json", {
-        "eos_token_id": [tokenizer.eot_id, tokenizer.end_of_turn_id], "pad_token_id": tokenizer.pad_id, "do_sample": False})
+    config["kobitnet"] = {
+        "quant": quant,
+        "groups": groups,
+        "stage": stage,
+        "tokenizer_fingerprint": tokenizer.fingerprint,
+        **(training or {}),
+    }
+    atomic_json(
+        folder / "generation_config.json",
+        {
+            "eos_token_id": [tokenizer.eot_id, tokenizer.end_of_turn_id],
+            "pad_token_id": tokenizer.pad_id,
+            "do_sample": False,
+        },
+    )
     atomic_json(folder / "config.json", config)
 
 
@@ -128,11 +150,20 @@ def model_folder(path: str | Path) -> Path:
     for folder in (path / "model", path):
         if (folder / "config.json").is_file():
             if not (folder / WEIGHTS).is_file():
-                raise UserError(f"가중치가 없습니다 (no {WEIGHTS}): {folder}",
-                                help="학습을 먼저 끝내거나 이어서 하세요: 같은 kobitnet train 명령 (finish training: the same command again)")
+                raise UserError(
+                    f"가중치가 없습니다 (no {WEIGHTS}): {folder}",
+                    help="학습을 먼저 끝내거나 이어서 하세요: 같은 kobitnet train 명령 (finish training: the same command again)",
+                )
             return folder
-    why = "폴더가 없습니다 (no such folder)" if not path.exists() else "모델 폴더가 아닙니다 (no config.json, neither a run nor a model)"
-    raise UserError(f"{why}: {path}", help="kobitnet train SHARDS -o run/ 로 만든 폴더를 주세요 (give a folder made by kobitnet train)")
+    why = (
+        "폴더가 없습니다 (no such folder)"
+        if not path.exists()
+        else "모델 폴더가 아닙니다 (no config.json, neither a run nor a model)"
+    )
+    raise UserError(
+        f"{why}: {path}",
+        help="kobitnet train SHARDS -o run/ 로 만든 폴더를 주세요 (give a folder made by kobitnet train)",
+    )
 
 
 def read_config(folder: Path) -> tuple[Any, dict[str, Any]]:
@@ -151,17 +182,23 @@ def read_config(folder: Path) -> tuple[Any, dict[str, Any]]:
     if kind == "bitnet":
         quant = "b1.58"
         if quantization is None:
-            raise UserError(f"quantization_config 가 없는 bitnet 모델입니다 (bitnet model without quantization_config): {folder}",
-                            help="그대로 열면 1.58비트가 아닌 모델이 됩니다. 원본 config.json을 쓰세요 (use the original config.json)")
+            raise UserError(
+                f"quantization_config 가 없는 bitnet 모델입니다 (bitnet model without quantization_config): {folder}",
+                help="그대로 열면 1.58비트가 아닌 모델이 됩니다. 원본 config.json을 쓰세요 (use the original config.json)",
+            )
         mode = (quantization.get("linear_class"), quantization.get("quantization_mode"))
         if mode != ("autobitlinear", "online"):
-            raise UserError(f"포장된 가중치입니다 (packed weights, {mode[0]} {mode[1]}): {folder}",
-                            help="--backend engine 으로 여세요; torch는 잠재 가중치가 필요합니다 (open it with --backend engine)")
+            raise UserError(
+                f"포장된 가중치입니다 (packed weights, {mode[0]} {mode[1]}): {folder}",
+                help="--backend engine 으로 여세요; torch는 잠재 가중치가 필요합니다 (open it with --backend engine)",
+            )
     else:
         quant = str(ours.get("quant"))
         if quant not in QUANTS or kind != model_type(quant):
-            raise UserError(f"BitNet 모델이 아닙니다 (not a BitNet model, model_type {kind!r}): {folder / 'config.json'}",
-                            help="kobitnet convert 로 바꾸거나 kobitnet train 의 결과를 주세요 (convert it, or give a run of kobitnet train)")
+            raise UserError(
+                f"BitNet 모델이 아닙니다 (not a BitNet model, model_type {kind!r}): {folder / 'config.json'}",
+                help="kobitnet convert 로 바꾸거나 kobitnet train 의 결과를 주세요 (convert it, or give a run of kobitnet train)",
+            )
     for key in ("architectures", "dtype", "torch_dtype", "transformers_version", "auto_map"):
         raw.pop(key, None)
     return BitNetConfig(**raw), {"groups": 1, "stage": "pretrain", **ours, "quant": quant}
@@ -182,8 +219,10 @@ def load_model(path: str | Path) -> tuple[Model, Tokenizer]:
     model.kobitnet = facts
     tokenizer = load(folder)
     if tokenizer.vocab_size != config.vocab_size:
-        raise UserError(f"모델 어휘 {config.vocab_size}, 토크나이저 어휘 {tokenizer.vocab_size} (vocabularies differ): {folder}",
-                        help="모델 폴더의 토크나이저 파일을 바꾸지 마세요 (the tokenizer files in the model folder were changed)")
+        raise UserError(
+            f"모델 어휘 {config.vocab_size}, 토크나이저 어휘 {tokenizer.vocab_size} (vocabularies differ): {folder}",
+            help="모델 폴더의 토크나이저 파일을 바꾸지 마세요 (the tokenizer files in the model folder were changed)",
+        )
     return model.eval(), tokenizer
 
 
@@ -191,11 +230,17 @@ def load_weights(model: Model, path: Path) -> None:
     """Copy a safetensors file into the model's parameters, checking names and shapes."""
     tensors = read_tensors(path)
     expected = state_tensors(model)
-    missing, extra = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys() - {"lm_head.weight"})
+    missing, extra = (
+        sorted(expected.keys() - tensors.keys()),
+        sorted(tensors.keys() - expected.keys() - {"lm_head.weight"}),
+    )
     wrong = [n for n in expected.keys() & tensors.keys() if expected[n].shape != tensors[n].shape]
     if missing or extra or wrong:
-        raise UserError(f"가중치가 config.json과 다릅니다 (weights do not fit config.json; missing {missing[:2]}, extra {extra[:2]}, shape {wrong[:2]})",
-                        help="모델 폴더 전체를 다시 복사하세요 (copy the whole model folder again)", file=path)
+        raise UserError(
+            f"가중치가 config.json과 다릅니다 (weights do not fit config.json; missing {missing[:2]}, extra {extra[:2]}, shape {wrong[:2]})",
+            help="모델 폴더 전체를 다시 복사하세요 (copy the whole model folder again)",
+            file=path,
+        )
     with torch.no_grad():
         for name, tensor in expected.items():
             tensor.copy_(tensors[name])
@@ -209,8 +254,11 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
-        raise UserError(f"가중치 파일을 읽을 수 없습니다 (damaged or missing weights): {error}", file=path,
-                        help="다시 복사하거나 앞선 체크포인트를 쓰세요 (copy it again or use an earlier checkpoint)") from None
+        raise UserError(
+            f"가중치 파일을 읽을 수 없습니다 (damaged or missing weights): {error}",
+            file=path,
+            help="다시 복사하거나 앞선 체크포인트를 쓰세요 (copy it again or use an earlier checkpoint)",
+        ) from None
 
 
 def weights_fingerprint(path: str | Path) -> str:
@@ -220,8 +268,10 @@ def weights_fingerprint(path: str | Path) -> str:
 
 # ---- training state -----------------------------------------------------------------------------
 
-def save_checkpoint(run: Path, step: int, model: Model, optimizer: torch.optim.Optimizer, state: dict[str, Any],
-                    *, keep: int) -> Path:
+
+def save_checkpoint(
+    run: Path, step: int, model: Model, optimizer: torch.optim.Optimizer, state: dict[str, Any], *, keep: int
+) -> Path:
     """Write checkpoints/step-N (whole or not at all), make it the latest model, remove all but the `keep` newest.
 
     `state` is JSON: what the loop needs besides weights and optimizer. A kill between any two of these steps leaves a
@@ -232,8 +282,10 @@ def save_checkpoint(run: Path, step: int, model: Model, optimizer: torch.optim.O
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         temporary.mkdir(parents=True)
-        files = {WEIGHTS: write_tensors(temporary / WEIGHTS, state_tensors(model)),
-                 OPTIMIZER: write_tensors(temporary / OPTIMIZER, _optimizer_tensors(model, optimizer))}
+        files = {
+            WEIGHTS: write_tensors(temporary / WEIGHTS, state_tensors(model)),
+            OPTIMIZER: write_tensors(temporary / OPTIMIZER, _optimizer_tensors(model, optimizer)),
+        }
         atomic_json(temporary / STATE, {"step": step, "files": files, **state})
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(temporary, folder)
@@ -252,8 +304,9 @@ def checkpoints(run: Path) -> list[Path]:
     return sorted(p for p in (run / "checkpoints").glob("step-*") if re.fullmatch(r"step-\d{8,}", p.name))
 
 
-def load_checkpoint(run: Path, model: Model, optimizer: torch.optim.Optimizer, *, repair: bool = True
-                    ) -> dict[str, Any] | None:
+def load_checkpoint(
+    run: Path, model: Model, optimizer: torch.optim.Optimizer, *, repair: bool = True
+) -> dict[str, Any] | None:
     """Put the newest whole checkpoint into model and optimizer and return its state; None when there is none.
 
     `repair` makes it the run's model/ too, which a kill between two renames may have left one interval behind.
@@ -281,8 +334,10 @@ def load_checkpoint(run: Path, model: Model, optimizer: torch.optim.Optimizer, *
             place_weights(folder / WEIGHTS, run / "model")
         return state
     if folders:
-        raise UserError(f"온전한 체크포인트가 없습니다 (no whole checkpoint left): {run / 'checkpoints'}",
-                        help="--fresh 로 처음부터 다시 하세요 (start again with --fresh)")
+        raise UserError(
+            f"온전한 체크포인트가 없습니다 (no whole checkpoint left): {run / 'checkpoints'}",
+            help="--fresh 로 처음부터 다시 하세요 (start again with --fresh)",
+        )
     return None
 
 

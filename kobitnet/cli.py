@@ -6,7 +6,11 @@ tool = Tool("kobitnet", "BitNet b1.58 학습과 CPU 추론 (train BitNet b1.58 a
 tool.verb("train", "kobitnet.train:train", "처음부터 사전 학습 (pretrain from scratch)")
 tool.verb("sft", "kobitnet.sft:sft", "지시 미세 조정 (supervised fine-tuning)")
 tool.verb("dpo", "kobitnet.dpo:dpo", "선호 최적화 (direct preference optimisation)")
-tool.verb("eval", "kobitnet.evaluate.verb:evaluate", "평가: 혼란도·바이트당 비트 (evaluate: perplexity, bits per byte)")
+tool.verb(
+    "eval",
+    "kobitnet.evaluate.verb:evaluate",
+    "평가: 혼란도·바이트당 비트 (evaluate: perplexity, bits per byte)",
+)
 tool.verb("generate", "kobitnet.generate:generate", "글 생성 (generate text)")
 tool.verb("export", "kobitnet.export:export", "표준 파일로 내보내기 (export to standard files)")
 tool.verb("bench", "kobitnet.bench:bench", "CPU 속도 재기 (measure CPU speed)")

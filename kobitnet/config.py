@@ -34,13 +34,17 @@ class OptimConfig:
         for name in ("warmup", "lr2", "weight_decay", "clip"):
             value = getattr(self, name)
             if value is not None and value < 0:
-                raise UsageError(f"--optim.{name.replace('_', '-')} 는 0 이상입니다 (must be 0 or more): {value}",
-                                 help="기본값은 --help 에 있습니다 (defaults are in --help)")
+                raise UsageError(
+                    f"--optim.{name.replace('_', '-')} 는 0 이상입니다 (must be 0 or more): {value}",
+                    help="기본값은 --help 에 있습니다 (defaults are in --help)",
+                )
         for name in ("beta1", "beta2"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:
-                raise UsageError(f"--optim.{name} 는 0 이상 1 미만입니다 (must be in [0, 1)): {value}",
-                                 help="기본값은 --help 에 있습니다 (defaults are in --help)")
+                raise UsageError(
+                    f"--optim.{name} 는 0 이상 1 미만입니다 (must be in [0, 1)): {value}",
+                    help="기본값은 --help 에 있습니다 (defaults are in --help)",
+                )
 
 
 @dataclass(kw_only=True, slots=True)
@@ -85,21 +89,31 @@ class LoopConfig:
     def __post_init__(self) -> None:
         for name in ("batch_size", "accumulate", "keep", "log_every", "eval_batches"):
             if getattr(self, name) < 1:
-                raise UsageError(f"--{name.replace('_', '-')} 는 1 이상입니다 (must be 1 or more): {getattr(self, name)}",
-                                 help="기본값은 --help 에 있습니다 (defaults are in --help)")
+                raise UsageError(
+                    f"--{name.replace('_', '-')} 는 1 이상입니다 (must be 1 or more): {getattr(self, name)}",
+                    help="기본값은 --help 에 있습니다 (defaults are in --help)",
+                )
         for name in ("steps", "lr", "save_every", "eval_every", "threads"):
             if getattr(self, name) < 0:
-                raise UsageError(f"--{name.replace('_', '-')} 는 0 이상입니다 (must be 0 or more): {getattr(self, name)}",
-                                 help="기본값은 --help 에 있습니다 (defaults are in --help)")
+                raise UsageError(
+                    f"--{name.replace('_', '-')} 는 0 이상입니다 (must be 0 or more): {getattr(self, name)}",
+                    help="기본값은 --help 에 있습니다 (defaults are in --help)",
+                )
         if self.seq_len < 8:
-            raise UsageError(f"--seq-len 은 8 이상입니다 (must be 8 or more): {self.seq_len}",
-                             help="기본값은 --help 에 있습니다 (defaults are in --help)")
+            raise UsageError(
+                f"--seq-len 은 8 이상입니다 (must be 8 or more): {self.seq_len}",
+                help="기본값은 --help 에 있습니다 (defaults are in --help)",
+            )
         if self.steps == 0 and self.epochs <= 0:
-            raise UsageError(f"--epochs 는 0보다 커야 합니다 (must be above 0): {self.epochs}",
-                             help="기본값은 --help 에 있습니다 (defaults are in --help)")
+            raise UsageError(
+                f"--epochs 는 0보다 커야 합니다 (must be above 0): {self.epochs}",
+                help="기본값은 --help 에 있습니다 (defaults are in --help)",
+            )
         if self.batch_size % self.accumulate:
-            raise UsageError(f"--batch-size {self.batch_size} 는 --accumulate {self.accumulate} 로 나누어져야 합니다 (must be a multiple)",
-                             help="기본값은 --help 에 있습니다 (defaults are in --help)")
+            raise UsageError(
+                f"--batch-size {self.batch_size} 는 --accumulate {self.accumulate} 로 나누어져야 합니다 (must be a multiple)",
+                help="기본값은 --help 에 있습니다 (defaults are in --help)",
+            )
 
 
 # Changing these does not change the weights that come out: a resumed run may have others.
@@ -109,9 +123,20 @@ FREE_FIELDS = ("save_every", "save_seconds", "keep", "threads")
 def resolve(config: LoopConfig, *, lr: float, **optim: Any) -> None:
     """Fill in what was left to the stage: the learning rate and the optimizer's fields (in place)."""
     config.lr = config.lr or lr
-    defaults = {"name": "adamw", "schedule": "cosine", "warmup": 0.03, "lr2": None, "weight_decay": 0.0,
-                "clip": 1.0, "beta1": 0.9, "beta2": 0.95, **optim}
-    if config.lr != lr or defaults["lr2"] is None:  # a learning rate of the user's own brings its own second stage
+    defaults = {
+        "name": "adamw",
+        "schedule": "cosine",
+        "warmup": 0.03,
+        "lr2": None,
+        "weight_decay": 0.0,
+        "clip": 1.0,
+        "beta1": 0.9,
+        "beta2": 0.95,
+        **optim,
+    }
+    if (
+        config.lr != lr or defaults["lr2"] is None
+    ):  # a learning rate of the user's own brings its own second stage
         defaults["lr2"] = round(config.lr * 2 / 3, 12)
     for name, value in defaults.items():
         if getattr(config.optim, name) is None:

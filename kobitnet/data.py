@@ -92,7 +92,8 @@ class TextWindows:
             raise UserError(
                 f"토큰이 한 시퀀스보다 적습니다 ({shards.num_tokens} tokens in '{shards.split}', one sequence needs {seq_len + 1})",
                 help=f"더 많은 문서를 넣거나 --seq-len {max(8, (shards.num_tokens - 1) // 2)} 처럼 줄이세요 (more text or a shorter --seq-len)",
-                file=shards.folder)
+                file=shards.folder,
+            )
         self._epochs = _Epochs(self.size, seed)
         self.slack = shards.num_tokens - 1 - self.size * seq_len
 
@@ -103,7 +104,11 @@ class TextWindows:
         rows = np.empty((count, self.seq_len + 1), dtype=np.int64)
         for row, sample in enumerate(range(first, first + count)):
             epoch, place = self._epochs.place(sample)
-            offset = int(np.random.default_rng([self._epochs.seed, epoch, 1]).integers(self.slack + 1)) if epoch else 0
+            offset = (
+                int(np.random.default_rng([self._epochs.seed, epoch, 1]).integers(self.slack + 1))
+                if epoch
+                else 0
+            )
             start = offset + place * self.seq_len
             rows[row] = self.shards.span(start, start + self.seq_len + 1)
         ids = torch.from_numpy(rows)
@@ -116,7 +121,9 @@ def example_lengths(shards: Shards, *, pairs: bool = False) -> np.ndarray:
     return lengths.reshape(-1, 2).max(axis=1) if pairs else lengths
 
 
-def usable(shards: Shards, seq_len: int, too_long: Literal["error", "drop"], *, pairs: bool = False) -> np.ndarray:
+def usable(
+    shards: Shards, seq_len: int, too_long: Literal["error", "drop"], *, pairs: bool = False
+) -> np.ndarray:
     """Numbers of the examples (pairs when `pairs`) that fit into seq_len tokens.
 
     Raises:
@@ -129,11 +136,15 @@ def usable(shards: Shards, seq_len: int, too_long: Literal["error", "drop"], *, 
         raise UserError(
             f"{what} {len(long)}/{len(lengths)}개가 --seq-len {seq_len} 보다 깁니다 (too long, e.g. number {long[0]}: {lengths[long[0]]} tokens)",
             help=f"--seq-len {int(lengths.max())} 로 늘리거나 --too-long drop 으로 빼세요 (a longer --seq-len, or --too-long drop)",
-            file=shards.folder)
+            file=shards.folder,
+        )
     kept = np.flatnonzero(lengths <= seq_len)
     if not len(kept):
-        raise UserError(f"--seq-len {seq_len} 에 들어가는 {what}가 없습니다 (nothing fits, the shortest has {int(lengths.min())} tokens)",
-                        help=f"--seq-len {int(np.median(lengths))}", file=shards.folder)
+        raise UserError(
+            f"--seq-len {seq_len} 에 들어가는 {what}가 없습니다 (nothing fits, the shortest has {int(lengths.min())} tokens)",
+            help=f"--seq-len {int(np.median(lengths))}",
+            file=shards.folder,
+        )
     return kept
 
 
@@ -176,8 +187,15 @@ class PackedChats:
     Padding is a segment of its own at the end of a row, with no targets. Raises what `usable` raises.
     """
 
-    def __init__(self, shards: Shards, seq_len: int, seed: int, *, pad_id: int,
-                 too_long: Literal["error", "drop"] = "error") -> None:
+    def __init__(
+        self,
+        shards: Shards,
+        seq_len: int,
+        seed: int,
+        *,
+        pad_id: int,
+        too_long: Literal["error", "drop"] = "error",
+    ) -> None:
         self.shards = shards
         self.seq_len = seq_len
         self.pad_id = pad_id
@@ -206,15 +224,26 @@ class PackedChats:
                 end += len(inputs)
             used = max(used, end)
         cut = slice(0, used)  # no column that is padding in every row
-        return Batch(input_ids=torch.from_numpy(ids[:, cut]), targets=torch.from_numpy(targets[:, cut]),
-                     position_ids=torch.from_numpy(positions[:, cut]), segments=torch.from_numpy(segments[:, cut]))
+        return Batch(
+            input_ids=torch.from_numpy(ids[:, cut]),
+            targets=torch.from_numpy(targets[:, cut]),
+            position_ids=torch.from_numpy(positions[:, cut]),
+            segments=torch.from_numpy(segments[:, cut]),
+        )
 
 
 class Pairs:
     """DPO: pairs by number; right padding, which causal attention never looks at. Raises what `usable` raises."""
 
-    def __init__(self, shards: Shards, seq_len: int, seed: int, *, pad_id: int,
-                 too_long: Literal["error", "drop"] = "error") -> None:
+    def __init__(
+        self,
+        shards: Shards,
+        seq_len: int,
+        seed: int,
+        *,
+        pad_id: int,
+        too_long: Literal["error", "drop"] = "error",
+    ) -> None:
         self.shards = shards
         self.pad_id = pad_id
         self.kept = usable(shards, seq_len, too_long, pairs=True)
@@ -239,5 +268,12 @@ class Pairs:
         targets = np.full_like(ids, IGNORE)
         for row, (inputs, learned) in enumerate(rows):
             ids[row, : len(inputs)], targets[row, : len(inputs)] = inputs, learned
-        reference = None if self.reference is None else torch.from_numpy(self.reference[places].T.reshape(-1).copy())
-        return Batch(input_ids=torch.from_numpy(ids), targets=torch.from_numpy(targets), pairs=places, reference=reference)
+        reference = (
+            None if self.reference is None else torch.from_numpy(self.reference[places].T.reshape(-1).copy())
+        )
+        return Batch(
+            input_ids=torch.from_numpy(ids),
+            targets=torch.from_numpy(targets),
+            pairs=places,
+            reference=reference,
+        )

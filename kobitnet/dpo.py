@@ -65,11 +65,15 @@ class DpoConfig(LoopConfig):
     def __post_init__(self) -> None:
         LoopConfig.__post_init__(self)
         if self.beta <= 0:
-            raise UsageError(f"--beta 는 0보다 커야 합니다 (must be above 0): {self.beta}",
-                             help="기본값은 --help 에 있습니다 (defaults are in --help)")
+            raise UsageError(
+                f"--beta 는 0보다 커야 합니다 (must be above 0): {self.beta}",
+                help="기본값은 --help 에 있습니다 (defaults are in --help)",
+            )
         if not 0 <= self.label_smoothing < 0.5:
-            raise UsageError(f"--label-smoothing 은 0 이상 0.5 미만입니다 (must be in [0, 0.5)): {self.label_smoothing}",
-                             help="기본값은 --help 에 있습니다 (defaults are in --help)")
+            raise UsageError(
+                f"--label-smoothing 은 0 이상 0.5 미만입니다 (must be in [0, 0.5)): {self.label_smoothing}",
+                help="기본값은 --help 에 있습니다 (defaults are in --help)",
+            )
 
 
 def preference(beta: float, label_smoothing: float = 0.0) -> Objective:
@@ -81,11 +85,20 @@ def preference(beta: float, label_smoothing: float = 0.0) -> Objective:
         assert batch.reference is not None, "Pairs.reference comes first"
         chosen, rejected = (policy - batch.reference).chunk(2)
         margin = beta * (chosen - rejected)
-        total = -((1 - label_smoothing) * F.logsigmoid(margin) + label_smoothing * F.logsigmoid(-margin)).sum()
+        total = -(
+            (1 - label_smoothing) * F.logsigmoid(margin) + label_smoothing * F.logsigmoid(-margin)
+        ).sum()
         told = margin.detach()
-        return Loss(total=total, count=len(told), metrics={
-            "margin": float(told.sum()), "accuracy": float((told > 0).sum()),
-            "chosen_reward": float(beta * chosen.detach().sum()), "rejected_reward": float(beta * rejected.detach().sum())})
+        return Loss(
+            total=total,
+            count=len(told),
+            metrics={
+                "margin": float(told.sum()),
+                "accuracy": float((told > 0).sum()),
+                "chosen_reward": float(beta * chosen.detach().sum()),
+                "rejected_reward": float(beta * rejected.detach().sum()),
+            },
+        )
 
     return objective
 
@@ -101,7 +114,9 @@ def reference_logprobs(model: Model, pairs: Pairs, config: DpoConfig, label: str
             batch = pairs.of(places)
             with autocast(config):
                 hidden = hidden_states(model, batch.input_ids)
-                out[places] = sequence_logprobs(hidden, model.lm_head.weight, batch.targets).view(2, -1).T.numpy()
+                out[places] = (
+                    sequence_logprobs(hidden, model.lm_head.weight, batch.targets).view(2, -1).T.numpy()
+                )
             bar.advance(len(places))
     return out
 
@@ -134,16 +149,32 @@ def dpo(
         check_world(config, world)
         if world.rank:
             return help_out(output, world, lambda: dpo_job(_with_reference(data, output), source, config))
-        with open_run(output, tool="kobitnet", verb="dpo", config=identity(config), inputs=[shards, source], seed=seed,
-                      fresh=fresh) as run:
+        with open_run(
+            output,
+            tool="kobitnet",
+            verb="dpo",
+            config=identity(config),
+            inputs=[shards, source],
+            seed=seed,
+            fresh=fresh,
+        ) as run:
             if run.done:
                 return done(run, world)
             job = dpo_job(data, source, config)
             facts = job.model.kobitnet
-            save_settings(run.path / "model", job.model, data.tokenizer, quant=facts["quant"], groups=facts["groups"], stage="dpo")
+            save_settings(
+                run.path / "model",
+                job.model,
+                data.tokenizer,
+                quant=facts["quant"],
+                groups=facts["groups"],
+                stage="dpo",
+            )
             for name, split in (("train", pairs), ("val", data.val)):
                 if split is not None:
-                    split.reference = _kept(run.path / f"reference.{name}.npy", job.model, split, config, name)
+                    split.reference = _kept(
+                        run.path / f"reference.{name}.npy", job.model, split, config, name
+                    )
             return finish(job, run, world, {"pairs": len(pairs), "pairs_dropped": pairs.dropped})
 
 
@@ -169,7 +200,11 @@ def pair_data(shards: Path, source: Path, config: DpoConfig, seed: int) -> "Stag
     train_split, val_split = open_splits(shards, "pair")
     tokenizer = model_tokenizer(source, train_split)
     pairs = Pairs(train_split, config.seq_len, seed, pad_id=tokenizer.pad_id, too_long=config.too_long)
-    val = Pairs(val_split, config.seq_len, 0, pad_id=tokenizer.pad_id, too_long="drop") if some_fit(val_split, config.seq_len) else None
+    val = (
+        Pairs(val_split, config.seq_len, 0, pad_id=tokenizer.pad_id, too_long="drop")
+        if some_fit(val_split, config.seq_len)
+        else None
+    )
     return StageData(tokenizer=tokenizer, source=pairs, val=val)
 
 
@@ -177,5 +212,12 @@ def dpo_job(data: "StageData[Pairs]", source: Path, config: DpoConfig) -> Job:
     """The starting model on its pairs."""
     model, tokenizer = load_model(source)
     model.config.max_position_embeddings = max(model.config.max_position_embeddings, config.seq_len)
-    return Job(model=model, source=data.source, objective=preference(config.beta, config.label_smoothing), config=config,
-               stage="dpo", val=data.val, sample=lambda m: continuations(m, tokenizer, PROMPTS, chat=True))
+    return Job(
+        model=model,
+        source=data.source,
+        objective=preference(config.beta, config.label_smoothing),
+        config=config,
+        stage="dpo",
+        val=data.val,
+        sample=lambda m: continuations(m, tokenizer, PROMPTS, chat=True),
+    )

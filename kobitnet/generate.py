@@ -39,24 +39,38 @@ class GenerateConfig:
 
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:
-            raise UsageError(f"--max-new-tokens 는 1 이상입니다 (must be 1 or more): {self.max_new_tokens}",
-                             help="기본값은 --help 에 있습니다 (defaults are in --help)")
+            raise UsageError(
+                f"--max-new-tokens 는 1 이상입니다 (must be 1 or more): {self.max_new_tokens}",
+                help="기본값은 --help 에 있습니다 (defaults are in --help)",
+            )
         if self.temperature < 0 or self.top_k < 0 or not 0 < self.top_p <= 1:
-            raise UsageError(f"값이 맞지 않습니다 (bad value): --temperature {self.temperature} --top-k {self.top_k} --top-p {self.top_p}",
-                             help="temperature >= 0, top-k >= 0, 0 < top-p <= 1")
+            raise UsageError(
+                f"값이 맞지 않습니다 (bad value): --temperature {self.temperature} --top-k {self.top_k} --top-p {self.top_p}",
+                help="temperature >= 0, top-k >= 0, 0 < top-p <= 1",
+            )
 
     def sampling(self) -> dict[str, Any]:
         """The arguments of Backend.generate."""
-        return {"temperature": 0.0 if self.greedy else self.temperature, "top_k": self.top_k, "top_p": self.top_p}
+        return {
+            "temperature": 0.0 if self.greedy else self.temperature,
+            "top_k": self.top_k,
+            "top_p": self.top_p,
+        }
 
 
 def generate(
     model: Annotated[Path, Parameter(help="run 폴더나 모델 폴더 (run or model folder)")],
-    prompt: Annotated[str | None, Parameter(help="글, 없으면 표준 입력 (prompt, else standard input)")] = None,
+    prompt: Annotated[
+        str | None, Parameter(help="글, 없으면 표준 입력 (prompt, else standard input)")
+    ] = None,
     /,
     *,
-    prompts: Annotated[Path | None, Parameter(help="대화·쌍 JSONL: 마지막 답을 새로 만듦 (chat or pair JSONL: answers anew)")] = None,
-    output: Annotated[Path | None, Parameter(name=["--output", "-o"], help="--prompts 의 결과 JSONL (answers JSONL)")] = None,
+    prompts: Annotated[
+        Path | None, Parameter(help="대화·쌍 JSONL: 마지막 답을 새로 만듦 (chat or pair JSONL: answers anew)")
+    ] = None,
+    output: Annotated[
+        Path | None, Parameter(name=["--output", "-o"], help="--prompts 의 결과 JSONL (answers JSONL)")
+    ] = None,
     config: Annotated[GenerateConfig | None, Flat] = None,
     limit: Limit = None,
     seed: Seed = 0,
@@ -76,12 +90,18 @@ def generate(
         prompt = sys.stdin.read().rstrip("\n")
     backend, chat = open_backend(model, config)
     ids = prompt_tokens(backend.tokenizer, prompt, chat=chat, system=config.system)
-    new = backend.generate(ids, config.max_new_tokens, stop_ids=stop_ids(backend.tokenizer), seed=seed, **config.sampling())
+    new = backend.generate(
+        ids, config.max_new_tokens, stop_ids=stop_ids(backend.tokenizer), seed=seed, **config.sampling()
+    )
     text = backend.tokenizer.decode(new, skip_special=True)
-    return Result(summary={"prompt": prompt, "text": text, "tokens": len(new)}, lines=[text.lstrip() if chat else prompt + text])
+    return Result(
+        summary={"prompt": prompt, "text": text, "tokens": len(new)},
+        lines=[text.lstrip() if chat else prompt + text],
+    )
 
 
 # ---- one prompt ---------------------------------------------------------------------------------
+
 
 def open_backend(path: Path, config: GenerateConfig) -> tuple["Backend", bool]:
     """The backend and whether prompts go through the chat template."""
@@ -104,7 +124,10 @@ def _facts(path: Path) -> dict[str, Any] | None:
 
     for folder in (Path(path) / "model", Path(path)):
         if (folder / "config.json").is_file():
-            return {**read_json_object(folder / "config.json"), "has_template": (folder / "chat_template.jinja").is_file()}
+            return {
+                **read_json_object(folder / "config.json"),
+                "has_template": (folder / "chat_template.jinja").is_file(),
+            }
     return None
 
 
@@ -132,8 +155,14 @@ def prompt_tokens(tokenizer: "Tokenizer", prompt: str, *, chat: bool, system: st
     return list(tokenizer.encode(prompt)) or [tokenizer.eot_id]
 
 
-def continuations(model: Any, tokenizer: "Tokenizer", prompts: tuple[str, ...], *, chat: bool = False,
-                  max_new_tokens: int = 48) -> list[dict[str, str]]:
+def continuations(
+    model: Any,
+    tokenizer: "Tokenizer",
+    prompts: tuple[str, ...],
+    *,
+    chat: bool = False,
+    max_new_tokens: int = 48,
+) -> list[dict[str, str]]:
     """Greedy texts of a model in training, for its report: [{"prompt", "text"}]."""
     from kobitnet.evaluate.backend import TorchBackend
 
@@ -147,6 +176,7 @@ def continuations(model: Any, tokenizer: "Tokenizer", prompts: tuple[str, ...], 
 
 
 # ---- a file of prompts --------------------------------------------------------------------------
+
 
 def _conversations(path: Path, pairs: bool) -> Iterator[tuple[str, list[Any]]]:
     """(id, messages up to the last answer) of a chat or pair JSONL; chats that do not end in an answer are taken whole."""
@@ -165,7 +195,9 @@ def _conversations(path: Path, pairs: bool) -> Iterator[tuple[str, list[Any]]]:
 
 def _is_pairs(path: Path) -> bool:
     if not path.is_file():
-        raise UserError(f"파일이 없습니다 (no such file): {path}", help="kodata sft 의 결과를 주세요 (give a chat JSONL)")
+        raise UserError(
+            f"파일이 없습니다 (no such file): {path}", help="kodata sft 의 결과를 주세요 (give a chat JSONL)"
+        )
     try:
         with open(path, encoding="utf-8") as handle:
             first = json.loads(handle.readline(1 << 24) or "{}")
@@ -174,8 +206,15 @@ def _is_pairs(path: Path) -> bool:
     return isinstance(first, dict) and "chosen" in first
 
 
-def _answer_file(model: Path, prompts: Path, output: Path, config: GenerateConfig, limit: int | None, seed: int, fresh: bool
-                 ) -> Result:
+def _answer_file(
+    model: Path,
+    prompts: Path,
+    output: Path,
+    config: GenerateConfig,
+    limit: int | None,
+    seed: int,
+    fresh: bool,
+) -> Result:
     """Answer every conversation; finished answers stay in <output>.run/answers.jsonl until all are there."""
     from kobitnet.checkpoint import model_folder, weights_fingerprint
     from kodata.chat import Message
@@ -187,8 +226,16 @@ def _answer_file(model: Path, prompts: Path, output: Path, config: GenerateConfi
     source = model if Path(model).is_file() else model_folder(model)
     pairs = _is_pairs(prompts)  # before the folder is made: a missing file leaves nothing behind
     name = backend_name(model, config)
-    with open_run(output, tool="kobitnet", verb="generate", config={**asdict(config), "backend": name, "limit": limit},
-                  inputs=[source, prompts], seed=seed, fresh=fresh, kind="file") as run:
+    with open_run(
+        output,
+        tool="kobitnet",
+        verb="generate",
+        config={**asdict(config), "backend": name, "limit": limit},
+        inputs=[source, prompts],
+        seed=seed,
+        fresh=fresh,
+        kind="file",
+    ) as run:
         if run.done:
             return run.result()
         conversations = list(_conversations(prompts, pairs))[:limit]
@@ -199,18 +246,37 @@ def _answer_file(model: Path, prompts: Path, output: Path, config: GenerateConfi
         backend, _ = open_backend(model, config)
         tokenizer = backend.tokenizer
         weights = weights_fingerprint(source) if source.is_dir() else source.name
-        settings = {**config.sampling(), "max_new_tokens": config.max_new_tokens, "backend": name, "seed": seed}
+        settings = {
+            **config.sampling(),
+            "max_new_tokens": config.max_new_tokens,
+            "backend": name,
+            "seed": seed,
+        }
         written = 0
-        with open(part, "ab") as handle, progress("답 만들기 (answering)", total=len(conversations), unit="대화", done=len(done)) as bar:
+        with (
+            open(part, "ab") as handle,
+            progress("답 만들기 (answering)", total=len(conversations), unit="대화", done=len(done)) as bar,
+        ):
             for number, (identity, messages) in enumerate(conversations):
                 if number < len(done):
                     continue
                 if config.system and (not messages or messages[0].role != "system"):
                     messages = [Message(role="system", content=config.system), *messages]
                 ids = list(prompt_ids(tokenizer, messages))
-                new = backend.generate(ids, config.max_new_tokens, stop_ids=stop_ids(tokenizer), seed=seed + number, **config.sampling())
-                row = {"id": identity, "prompt": [{"role": m.role, "content": m.content} for m in messages],
-                       "response": tokenizer.decode(new, skip_special=True).strip(), "model": weights, "settings": settings}
+                new = backend.generate(
+                    ids,
+                    config.max_new_tokens,
+                    stop_ids=stop_ids(tokenizer),
+                    seed=seed + number,
+                    **config.sampling(),
+                )
+                row = {
+                    "id": identity,
+                    "prompt": [{"role": m.role, "content": m.content} for m in messages],
+                    "response": tokenizer.decode(new, skip_special=True).strip(),
+                    "model": weights,
+                    "settings": settings,
+                }
                 handle.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
                 handle.flush()
                 written += len(new)
@@ -222,13 +288,30 @@ def _answer_file(model: Path, prompts: Path, output: Path, config: GenerateConfi
         first = json.loads(rows[0])
         from kodata.report import blocks
 
-        samples = blocks.samples("답의 예 (sample answers)", [
-            {"label": r["prompt"][-1]["content"][:200] if r["prompt"] else "", "text": r["response"] or "(빈 답, empty)"}
-            for r in map(json.loads, rows[:8])])
+        samples = blocks.samples(
+            "답의 예 (sample answers)",
+            [
+                {
+                    "label": r["prompt"][-1]["content"][:200] if r["prompt"] else "",
+                    "text": r["response"] or "(빈 답, empty)",
+                }
+                for r in map(json.loads, rows[:8])
+            ],
+        )
         return run.finish(
-            summary={"answers": len(rows), "empty": sum(not json.loads(r)["response"] for r in rows), "model": weights},
-            report=[blocks.facts("한눈에 (at a glance)", {"답 (answers)": len(rows), "모델 (model)": weights, **settings}), samples],
-            lines=[f"답 (answers): {len(rows):,}", f"예 (example): {first['response'][:80]}"])
+            summary={
+                "answers": len(rows),
+                "empty": sum(not json.loads(r)["response"] for r in rows),
+                "model": weights,
+            },
+            report=[
+                blocks.facts(
+                    "한눈에 (at a glance)", {"답 (answers)": len(rows), "모델 (model)": weights, **settings}
+                ),
+                samples,
+            ],
+            lines=[f"답 (answers): {len(rows):,}", f"예 (example): {first['response'][:80]}"],
+        )
 
 
 def _whole_lines(path: Path) -> list[bytes]:

@@ -39,18 +39,36 @@ def info() -> Result:
         f"kobitnet {_version('kobitnet') or '(설치되지 않은 소스, source tree)'} · Python {platform.python_version()} · {sys.platform} {platform.machine()}",
         f"CPU         {_cpu_name()} · 물리 코어 (physical cores) {engine['threads']}",
         f"명령 집합   {engine['isa']} (가능: {', '.join(engine['isas'])}; 고정: KOBITNET_ISA=…) (instruction set; available; force)",
-        *(f"native      {package:9s} {'있음 (present)' if why is None else '없음 (missing): ' + why}" for package, why in natives.items()),
+        *(
+            f"native      {package:9s} {'있음 (present)' if why is None else '없음 (missing): ' + why}"
+            for package, why in natives.items()
+        ),
         "라이브러리  " + " · ".join(f"{n} {v or '–'}" for n, v in libraries.items()) + " (libraries)",
         *(f"빠짐        {what} → {how} (missing → how to get it)" for what, how in missing),
     ]
-    summary = {"version": _version("kobitnet"), "python": platform.python_version(), "machine": platform.machine(),
-               "cpu": _cpu_name(), **engine, "native": {p: why is None for p, why in natives.items()},
-               "libraries": libraries, "missing": [what for what, _ in missing]}
+    summary = {
+        "version": _version("kobitnet"),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "cpu": _cpu_name(),
+        **engine,
+        "native": {p: why is None for p, why in natives.items()},
+        "libraries": libraries,
+        "missing": [what for what, _ in missing],
+    }
     facts = {"CPU": _cpu_name(), "명령 집합 (ISA)": engine["isa"], "스레드 (threads)": engine["threads"]}
-    return Result(summary=summary, lines=lines, report=[
-        blocks.facts("kobitnet", facts),
-        blocks.table("라이브러리 (libraries)", ["이름 (name)", "판 (version)"], [[n, v or "–"] for n, v in libraries.items()]),
-    ])
+    return Result(
+        summary=summary,
+        lines=lines,
+        report=[
+            blocks.facts("kobitnet", facts),
+            blocks.table(
+                "라이브러리 (libraries)",
+                ["이름 (name)", "판 (version)"],
+                [[n, v or "–"] for n, v in libraries.items()],
+            ),
+        ],
+    )
 
 
 def _native(package: str) -> str | None:
@@ -72,11 +90,19 @@ def _version(name: str) -> str | None:
 
 
 def _missing(natives: dict[str, str | None], libraries: dict[str, str | None]) -> list[tuple[str, str]]:
-    found = [(name, f"pip install 'kobitnet[{LIBRARIES[name]}]'" if LIBRARIES[name] else f"pip install {name}")
-             for name, have in libraries.items() if have is None]
+    found = [
+        (name, f"pip install 'kobitnet[{LIBRARIES[name]}]'" if LIBRARIES[name] else f"pip install {name}")
+        for name, have in libraries.items()
+        if have is None
+    ]
     broken = [package for package, why in natives.items() if why is not None]
     if broken:
-        found.append((f"native ({', '.join(broken)})", "g++ 와 cmake 를 설치하고 다시 설치 (install g++ and cmake, then: pip install --force-reinstall --no-deps .)"))
+        found.append(
+            (
+                f"native ({', '.join(broken)})",
+                "g++ 와 cmake 를 설치하고 다시 설치 (install g++ and cmake, then: pip install --force-reinstall --no-deps .)",
+            )
+        )
     return found
 
 

@@ -74,7 +74,10 @@ def micro_batches(job: Job, step: int, world: World = ALONE) -> list[Batch]:
     """This process's batches of one optimizer step, in order."""
     size = job.config.batch_size // (job.config.accumulate * world.size)
     first = step * job.config.batch_size
-    return [job.source.batch(first + (i * world.size + world.rank) * size, size) for i in range(job.config.accumulate)]
+    return [
+        job.source.batch(first + (i * world.size + world.rank) * size, size)
+        for i in range(job.config.accumulate)
+    ]
 
 
 def backward(job: Job, batches: list[Batch], count: int) -> tuple[float, dict[str, float]]:
@@ -114,8 +117,9 @@ class NotFinite(Exception):
     """Loss or gradient is NaN or infinite."""
 
 
-def train_step(job: Job, optimizer: torch.optim.Optimizer, cache: WeightCache, step: int, world: World = ALONE
-               ) -> tuple[float, int, float, float, dict[str, float], int]:
+def train_step(
+    job: Job, optimizer: torch.optim.Optimizer, cache: WeightCache, step: int, world: World = ALONE
+) -> tuple[float, int, float, float, dict[str, float], int]:
     """One optimizer step: (summed loss, terms, learning rate, gradient norm, metrics, tokens).
 
     Raises:
@@ -124,8 +128,15 @@ def train_step(job: Job, optimizer: torch.optim.Optimizer, cache: WeightCache, s
     config, optim = job.config, decided(job.config)
     total = job.total_steps
     warmup = round(optim.warmup * total) if optim.warmup < 1 else int(optim.warmup)
-    lr, decay = schedule(step, total, kind=optim.schedule, warmup=warmup, peak=config.lr, peak2=optim.lr2,
-                         weight_decay=optim.weight_decay)
+    lr, decay = schedule(
+        step,
+        total,
+        kind=optim.schedule,
+        warmup=warmup,
+        peak=config.lr,
+        peak2=optim.lr2,
+        weight_decay=optim.weight_decay,
+    )
     set_rates(optimizer, lr, decay)
     batches = micro_batches(job, step, world)
     count, tokens = (int(n) for n in world.sums([terms(batches), sum(b.tokens for b in batches)]))
@@ -194,20 +205,33 @@ def fit(job: Job, run: Path, world: World = ALONE) -> dict[str, Any]:
     config, total = job.config, job.total_steps
     optimizer = prepare(job)
     first = world.rank == 0
-    state = load_checkpoint(run, job.model, optimizer, repair=first) or {"step": 0, "curve": [], "codes": [], "samples": [], "window": _window(),
-                                                           "tokens": 0, "seconds": 0.0}
+    state = load_checkpoint(run, job.model, optimizer, repair=first) or {
+        "step": 0,
+        "curve": [],
+        "codes": [],
+        "samples": [],
+        "window": _window(),
+        "tokens": 0,
+        "seconds": 0.0,
+    }
     step = state.pop("step")
     state.pop("files", None)
     if step:
         note(f"이어서 합니다: {step}/{total} 스텝 (resuming)")
-    with _threads(config.threads), _StopRequest() as stop, WeightCache(job.model) as weights, \
-            progress(f"학습 (training, {job.stage})", total=total, unit="스텝", done=step) as bar:
+    with (
+        _threads(config.threads),
+        _StopRequest() as stop,
+        WeightCache(job.model) as weights,
+        progress(f"학습 (training, {job.stage})", total=total, unit="스텝", done=step) as bar,
+    ):
         if not job.cache:
             weights.__exit__()
         saved_at, saved_step = time.monotonic(), step
         last = time.monotonic()
         while step < total:
-            watching = first and ((step + 1) == total or (config.eval_every and (step + 1) % config.eval_every == 0))
+            watching = first and (
+                (step + 1) == total or (config.eval_every and (step + 1) % config.eval_every == 0)
+            )
             before = codes(job.model) if watching else {}
             try:
                 loss, count, lr, norm, metrics, tokens = train_step(job, optimizer, weights, step, world)
@@ -215,7 +239,8 @@ def fit(job: Job, run: Path, world: World = ALONE) -> dict[str, Any]:
                 raise UserError(
                     f"{step + 1}번째 스텝에서 손실이 NaN 또는 무한대가 되었습니다 (loss is NaN or infinite at step {step + 1})",
                     help=f"--lr {config.lr / 2:g} 로 낮추거나 --optim.clip 을 줄여 새 폴더에서 다시 하세요; 마지막 온전한 체크포인트는 {saved_step} 스텝 "
-                         "(lower --lr or --optim.clip in a new folder; the last good checkpoint is kept)") from None
+                    "(lower --lr or --optim.clip in a new folder; the last good checkpoint is kept)",
+                ) from None
             step += 1
             window = state["window"]
             window["loss"] += loss
@@ -231,8 +256,15 @@ def fit(job: Job, run: Path, world: World = ALONE) -> dict[str, Any]:
             if watching:
                 watch(job, state, step, before)
                 last = time.monotonic()
-            bar.advance(1, loss=f"{loss / max(count, 1):.3f}", lr=f"{lr:.1e}", tok_s=f"{state['tokens'] / max(state['seconds'], 1e-9):,.0f}")
-            due = (config.save_every and step % config.save_every == 0) or time.monotonic() - saved_at >= config.save_seconds
+            bar.advance(
+                1,
+                loss=f"{loss / max(count, 1):.3f}",
+                lr=f"{lr:.1e}",
+                tok_s=f"{state['tokens'] / max(state['seconds'], 1e-9):,.0f}",
+            )
+            due = (
+                config.save_every and step % config.save_every == 0
+            ) or time.monotonic() - saved_at >= config.save_seconds
             stopping = world.sums([float(stop.asked)])[0] > 0
             if first and (step == total or due or stopping):
                 save_checkpoint(run, step, job.model, optimizer, state, keep=config.keep)

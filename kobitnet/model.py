@@ -47,46 +47,146 @@ class Preset:
 # Gated feed-forward everywhere. Where a paper's width is no multiple of 128 (what packed kernels want) the next one is taken.
 # 125m and 350m: BitNet table 5 has 4 x hidden without gate; 8/3 x hidden with gate has the same number of weights.
 PRESETS: dict[str, Preset] = {
-    "tiny": Preset(hidden=256, intermediate=384, layers=4, heads=4, kv_heads=2, lr=4e-3, lr2=2.7e-3,
-                   source="ours: 2.0 M weights without embeddings, minutes on two cores"),
-    "small": Preset(hidden=512, intermediate=1408, layers=8, heads=8, kv_heads=8, lr=2.4e-3, lr2=1.6e-3,
-                    source="ours: 25.7 M weights without embeddings"),
-    "125m": Preset(hidden=768, intermediate=2048, layers=12, heads=12, kv_heads=12, lr=2.4e-3, lr2=1.6e-3,
-                   source="2310.11453 table 5"),
-    "350m": Preset(hidden=1024, intermediate=2816, layers=24, heads=16, kv_heads=16, lr=1.2e-3, lr2=8e-4,
-                   source="2310.11453 table 5"),
-    "700m": Preset(hidden=1536, intermediate=4096, layers=24, heads=24, kv_heads=24, lr=1.5e-3, lr2=1e-3,
-                   source="b1.58 Training Tips"),
-    "1.3b": Preset(hidden=2048, intermediate=5504, layers=24, heads=32, kv_heads=32, lr=1.2e-3, lr2=8e-4,
-                   source="b1.58 Training Tips (5460 there)"),
-    "3b": Preset(hidden=3200, intermediate=8704, layers=26, heads=32, kv_heads=32, lr=1.2e-3, lr2=8e-4,
-                 source="b1.58 Training Tips (8640 there)"),
-    "3.9b": Preset(hidden=3200, intermediate=12800, layers=26, heads=32, kv_heads=32, lr=1.2e-3, lr2=8e-4,
-                   source="b1.58 Training Tips"),
-    "2b4t": Preset(hidden=2560, intermediate=6912, layers=30, heads=20, kv_heads=5, lr=1.2e-3, lr2=8e-4, positions=4096,
-                   source="bitnet-b1.58-2B-4T config.json; its report prints no learning rate, that of 3b is taken"),
+    "tiny": Preset(
+        hidden=256,
+        intermediate=384,
+        layers=4,
+        heads=4,
+        kv_heads=2,
+        lr=4e-3,
+        lr2=2.7e-3,
+        source="ours: 2.0 M weights without embeddings, minutes on two cores",
+    ),
+    "small": Preset(
+        hidden=512,
+        intermediate=1408,
+        layers=8,
+        heads=8,
+        kv_heads=8,
+        lr=2.4e-3,
+        lr2=1.6e-3,
+        source="ours: 25.7 M weights without embeddings",
+    ),
+    "125m": Preset(
+        hidden=768,
+        intermediate=2048,
+        layers=12,
+        heads=12,
+        kv_heads=12,
+        lr=2.4e-3,
+        lr2=1.6e-3,
+        source="2310.11453 table 5",
+    ),
+    "350m": Preset(
+        hidden=1024,
+        intermediate=2816,
+        layers=24,
+        heads=16,
+        kv_heads=16,
+        lr=1.2e-3,
+        lr2=8e-4,
+        source="2310.11453 table 5",
+    ),
+    "700m": Preset(
+        hidden=1536,
+        intermediate=4096,
+        layers=24,
+        heads=24,
+        kv_heads=24,
+        lr=1.5e-3,
+        lr2=1e-3,
+        source="b1.58 Training Tips",
+    ),
+    "1.3b": Preset(
+        hidden=2048,
+        intermediate=5504,
+        layers=24,
+        heads=32,
+        kv_heads=32,
+        lr=1.2e-3,
+        lr2=8e-4,
+        source="b1.58 Training Tips (5460 there)",
+    ),
+    "3b": Preset(
+        hidden=3200,
+        intermediate=8704,
+        layers=26,
+        heads=32,
+        kv_heads=32,
+        lr=1.2e-3,
+        lr2=8e-4,
+        source="b1.58 Training Tips (8640 there)",
+    ),
+    "3.9b": Preset(
+        hidden=3200,
+        intermediate=12800,
+        layers=26,
+        heads=32,
+        kv_heads=32,
+        lr=1.2e-3,
+        lr2=8e-4,
+        source="b1.58 Training Tips",
+    ),
+    "2b4t": Preset(
+        hidden=2560,
+        intermediate=6912,
+        layers=30,
+        heads=20,
+        kv_heads=5,
+        lr=1.2e-3,
+        lr2=8e-4,
+        positions=4096,
+        source="bitnet-b1.58-2B-4T config.json; its report prints no learning rate, that of 3b is taken",
+    ),
 }
 
-ROW_PARALLEL = ("o_proj", "down_proj")  # tensor parallelism splits the inputs of these, the outputs of the others
+ROW_PARALLEL = (
+    "o_proj",
+    "down_proj",
+)  # tensor parallelism splits the inputs of these, the outputs of the others
 
 
-def model_config(preset: Preset, *, vocab_size: int, act: str = "relu2", tie: bool = True, seq_len: int = 0,
-                 eos: int | list[int] | None = None, bos: int | None = None, pad: int | None = None) -> BitNetConfig:
+def model_config(
+    preset: Preset,
+    *,
+    vocab_size: int,
+    act: str = "relu2",
+    tie: bool = True,
+    seq_len: int = 0,
+    eos: int | list[int] | None = None,
+    bos: int | None = None,
+    pad: int | None = None,
+) -> BitNetConfig:
     """The transformers configuration of a preset for a vocabulary (a multiple of 64 keeps the head aligned)."""
     from transformers import BitNetConfig
 
     return BitNetConfig(
-        vocab_size=vocab_size, hidden_size=preset.hidden, intermediate_size=preset.intermediate,
-        num_hidden_layers=preset.layers, num_attention_heads=preset.heads, num_key_value_heads=preset.kv_heads,
-        hidden_act=act, max_position_embeddings=max(preset.positions, seq_len), tie_word_embeddings=tie,
-        eos_token_id=eos, bos_token_id=bos, pad_token_id=pad,
+        vocab_size=vocab_size,
+        hidden_size=preset.hidden,
+        intermediate_size=preset.intermediate,
+        num_hidden_layers=preset.layers,
+        num_attention_heads=preset.heads,
+        num_key_value_heads=preset.kv_heads,
+        hidden_act=act,
+        max_position_embeddings=max(preset.positions, seq_len),
+        tie_word_embeddings=tie,
+        eos_token_id=eos,
+        bos_token_id=bos,
+        pad_token_id=pad,
     )
 
 
 # ---- building -----------------------------------------------------------------------------------
 
-def build_model(config: BitNetConfig, quant: str = "b1.58", *, groups: int = 1, seed: int | None = 0,
-                residual_scale: bool = True) -> Model:
+
+def build_model(
+    config: BitNetConfig,
+    quant: str = "b1.58",
+    *,
+    groups: int = 1,
+    seed: int | None = 0,
+    residual_scale: bool = True,
+) -> Model:
     """A fresh BitNet in fp32 on the CPU. `seed` None leaves weights as transformers made them (loading overwrites them).
 
     All matrices start from N(0, 0.02), o_proj and down_proj from 0.02 / sqrt(2 * layers): SubLN brings each branch to unit size
@@ -110,15 +210,26 @@ def swap_layers(model: Model, quant: str, groups: int = 1) -> None:
             for name, old in list(owner.named_children()):
                 if isinstance(old, nn.Linear):
                     row_parallel = name in ROW_PARALLEL
-                    new = BitLinear(old.in_features, old.out_features, quant, groups=groups, group_dim=int(row_parallel),
-                                    quantise_input=False, device="meta")
+                    new = BitLinear(
+                        old.in_features,
+                        old.out_features,
+                        quant,
+                        groups=groups,
+                        group_dim=int(row_parallel),
+                        quantise_input=False,
+                        device="meta",
+                    )
                     new.weight = old.weight
                     if quant == "b1-alpha":
                         new.alpha = nn.Parameter(old.weight.detach().float().abs().mean().reshape(1))
                     setattr(owner, name, new)
         row_groups = groups if quant == "group" else 1
-        for owner, name, parts in ((layer, "input_layernorm", 1), (layer, "post_attention_layernorm", 1),
-                                   (layer.self_attn, "attn_sub_norm", row_groups), (layer.mlp, "ffn_sub_norm", row_groups)):
+        for owner, name, parts in (
+            (layer, "input_layernorm", 1),
+            (layer, "post_attention_layernorm", 1),
+            (layer.self_attn, "attn_sub_norm", row_groups),
+            (layer.mlp, "ffn_sub_norm", row_groups),
+        ):
             old = getattr(owner, name)
             setattr(owner, name, QuantNorm(old.weight, old.variance_epsilon, quant, parts))
 
@@ -152,8 +263,14 @@ def count_parameters(model: Model) -> dict[str, int]:
 
 # ---- running ------------------------------------------------------------------------------------
 
-def hidden_states(model: Model, input_ids: Tensor, position_ids: Tensor | None = None,
-                  segments: Tensor | None = None, **kwargs: Any) -> Tensor:
+
+def hidden_states(
+    model: Model,
+    input_ids: Tensor,
+    position_ids: Tensor | None = None,
+    segments: Tensor | None = None,
+    **kwargs: Any,
+) -> Tensor:
     """Final hidden states (B, T, hidden), before the output head, so that logits need never be whole in memory.
 
     input_ids (B, T) int64. `segments` (B, T): tokens attend only to earlier tokens of the same segment (packed
@@ -163,6 +280,9 @@ def hidden_states(model: Model, input_ids: Tensor, position_ids: Tensor | None =
     if segments is not None:
         length = input_ids.shape[1]
         causal = torch.ones(length, length, dtype=torch.bool, device=input_ids.device).tril_()
-        mask = ((segments[:, None, :, None] == segments[:, None, None, :]) & causal)  # (B, 1, T, T), True = may attend
-    return model.model(input_ids=input_ids, attention_mask=mask, position_ids=position_ids, use_cache=False,
-                       **kwargs).last_hidden_state
+        mask = (
+            segments[:, None, :, None] == segments[:, None, None, :]
+        ) & causal  # (B, 1, T, T), True = may attend
+    return model.model(
+        input_ids=input_ids, attention_mask=mask, position_ids=position_ids, use_cache=False, **kwargs
+    ).last_hidden_state

@@ -17,8 +17,10 @@ Schedule = Literal["two-stage", "cosine", "linear", "constant"]
 
 # ---- schedule -----------------------------------------------------------------------------------
 
-def schedule(step: int, total: int, *, kind: Schedule, warmup: int, peak: float, peak2: float,
-             weight_decay: float) -> tuple[float, float]:
+
+def schedule(
+    step: int, total: int, *, kind: Schedule, warmup: int, peak: float, peak2: float, weight_decay: float
+) -> tuple[float, float]:
     """(learning rate, weight decay) of optimizer step `step` (0-based) of `total`.
 
     Linear warm-up over `warmup` steps, then peak * shape(step / total): cosine from 1 to 0, a straight line, or constant.
@@ -39,13 +41,15 @@ def schedule(step: int, total: int, *, kind: Schedule, warmup: int, peak: float,
 
 # ---- parameter groups ---------------------------------------------------------------------------
 
+
 def is_matrix(name: str, parameter: Tensor) -> bool:
     """The weights of the projections: everything 2-D but embedding and head. Only these decay; only these go to Muon."""
     return parameter.dim() == 2 and "embed_tokens" not in name and "lm_head" not in name
 
 
-def build_optimizer(model: nn.Module, kind: Literal["adamw", "muon"], *, betas: tuple[float, float] = (0.9, 0.95)
-                    ) -> torch.optim.Optimizer:
+def build_optimizer(
+    model: nn.Module, kind: Literal["adamw", "muon"], *, betas: tuple[float, float] = (0.9, 0.95)
+) -> torch.optim.Optimizer:
     """AdamW on everything (weight decay on matrices only), or Muon on the matrices and AdamW on the rest.
 
     Every group says whether it `decays`; `set_rates` puts in the numbers before each step.
@@ -54,10 +58,21 @@ def build_optimizer(model: nn.Module, kind: Literal["adamw", "muon"], *, betas: 
     matrices = [p for name, p in named if is_matrix(name, p)]
     rest = [p for name, p in named if not is_matrix(name, p)]
     if kind == "muon":
-        return Muon([{"params": matrices, "muon": True, "decays": True},
-                     {"params": rest, "muon": False, "decays": False}], betas=betas)
-    return torch.optim.AdamW([{"params": matrices, "decays": True}, {"params": rest, "decays": False}], lr=0.0, betas=betas,
-                             eps=1e-8, weight_decay=0.0, fused=True)
+        return Muon(
+            [
+                {"params": matrices, "muon": True, "decays": True},
+                {"params": rest, "muon": False, "decays": False},
+            ],
+            betas=betas,
+        )
+    return torch.optim.AdamW(
+        [{"params": matrices, "decays": True}, {"params": rest, "decays": False}],
+        lr=0.0,
+        betas=betas,
+        eps=1e-8,
+        weight_decay=0.0,
+        fused=True,
+    )
 
 
 def set_rates(optimizer: torch.optim.Optimizer, lr: float, weight_decay: float) -> None:
@@ -68,6 +83,7 @@ def set_rates(optimizer: torch.optim.Optimizer, lr: float, weight_decay: float) 
 
 
 # ---- Muon ---------------------------------------------------------------------------------------
+
 
 def orthogonalise(update: Tensor, steps: int = 5) -> Tensor:
     """The nearest semi-orthogonal matrix, roughly: Newton-Schulz quintic of Muon (Jordan 2024; coefficients from there).
@@ -93,8 +109,12 @@ class Muon(torch.optim.Optimizer):
     ("Muon is scalable", arXiv 2502.16982, eq. 4), so learning rate and weight decay mean what they mean for AdamW.
     """
 
-    def __init__(self, groups: list[dict[str, object]], *, betas: tuple[float, float], momentum: float = 0.95) -> None:
-        super().__init__(groups, {"lr": 0.0, "weight_decay": 0.0, "betas": betas, "momentum": momentum, "eps": 1e-8})
+    def __init__(
+        self, groups: list[dict[str, object]], *, betas: tuple[float, float], momentum: float = 0.95
+    ) -> None:
+        super().__init__(
+            groups, {"lr": 0.0, "weight_decay": 0.0, "betas": betas, "momentum": momentum, "eps": 1e-8}
+        )
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -115,7 +135,11 @@ class Muon(torch.optim.Optimizer):
 
     def _adamw(self, parameter: Tensor, grad: Tensor, state: dict[str, Tensor], group: dict) -> None:
         if "step" not in state:
-            state.update(step=torch.zeros(()), exp_avg=torch.zeros_like(parameter), exp_avg_sq=torch.zeros_like(parameter))
+            state.update(
+                step=torch.zeros(()),
+                exp_avg=torch.zeros_like(parameter),
+                exp_avg_sq=torch.zeros_like(parameter),
+            )
         beta1, beta2 = group["betas"]
         state["step"] += 1
         count = float(state["step"])

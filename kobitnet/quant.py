@@ -32,6 +32,7 @@ EPS = 1e-5  # floor of mean|W| and max|x|, as in transformers
 
 # ---- weights ------------------------------------------------------------------------------------
 
+
 def ternary(weight: Tensor) -> tuple[Tensor, Tensor]:
     """Codes (out, in) float in {-1, 0, 1} and the number `inverse` = 1 / mean|W|: W~ = codes / inverse."""
     weight = weight.float()
@@ -85,6 +86,7 @@ class _ScaledSign(torch.autograd.Function):
 
 
 # ---- activations --------------------------------------------------------------------------------
+
 
 def absmax_int8(x: Tensor, groups: int = 1, per_tensor: bool = False) -> Tensor:
     """Per-token int8 (..., in) -> (..., in); `groups` > 1 takes the maximum within equal parts of a token's vector.
@@ -148,6 +150,7 @@ class QuantNorm(nn.Module):
 
 # ---- the layer ----------------------------------------------------------------------------------
 
+
 class BitLinear(nn.Linear):
     """y = x~ W~^T without bias: x (..., in) -> (..., out), W latent (out, in).
 
@@ -156,9 +159,18 @@ class BitLinear(nn.Linear):
     optimizer step. The cache is never keyed on `weight._version`: fused AdamW does not change it on the CPU.
     """
 
-    def __init__(self, in_features: int, out_features: int, quant: str = "b1.58", *, groups: int = 1, group_dim: int = 0,
-                 quantise_input: bool = True, device: torch.device | str | None = None,
-                 dtype: torch.dtype | None = None) -> None:
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        quant: str = "b1.58",
+        *,
+        groups: int = 1,
+        group_dim: int = 0,
+        quantise_input: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         super().__init__(in_features, out_features, bias=False, device=device, dtype=dtype)
         if quant not in QUANTS:
             raise ValueError(f"quant must be one of {QUANTS}, got {quant!r}")
@@ -188,7 +200,9 @@ class BitLinear(nn.Linear):
         """W~ attached to the latent by the straight-through estimator."""
         if self.quant == "none":
             return self.weight
-        if self.quant == "b1-alpha":  # alpha learns from the codes, so there is nothing to keep between micro-batches
+        if (
+            self.quant == "b1-alpha"
+        ):  # alpha learns from the codes, so there is nothing to keep between micro-batches
             return _ScaledSign.apply(self.weight, self.alpha)
         quantised = self.cached if self.caching else None
         if quantised is None:

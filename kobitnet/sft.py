@@ -27,7 +27,10 @@ from kodata.run.flags import DryRun, Flat, Fresh, Output, Parameter, Seed
 from kodata.run.folder import open_run
 from kodata.run.result import Result
 
-From = Annotated[Path, Parameter(name="--from", help="출발 모델: run 폴더나 모델 폴더 (starting model: run or model folder)")]
+From = Annotated[
+    Path,
+    Parameter(name="--from", help="출발 모델: run 폴더나 모델 폴더 (starting model: run or model folder)"),
+]
 PROMPTS = ("안녕하세요?", "대한민국의 수도는 어디인가요?", "세금은 언제 내야 하나요?")
 
 
@@ -71,17 +74,39 @@ def sft(
         check_world(config, world)
         if world.rank:
             return help_out(output, world, lambda: sft_job(data, source, config))
-        with open_run(output, tool="kobitnet", verb="sft", config=identity(config), inputs=[shards, source], seed=seed,
-                      fresh=fresh) as run:
+        with open_run(
+            output,
+            tool="kobitnet",
+            verb="sft",
+            config=identity(config),
+            inputs=[shards, source],
+            seed=seed,
+            fresh=fresh,
+        ) as run:
             if run.done:
                 return done(run, world)
             job = sft_job(data, source, config)
             facts = job.model.kobitnet
-            save_settings(run.path / "model", job.model, data.tokenizer, quant=facts["quant"], groups=facts["groups"], stage="sft")
+            save_settings(
+                run.path / "model",
+                job.model,
+                data.tokenizer,
+                quant=facts["quant"],
+                groups=facts["groups"],
+                stage="sft",
+            )
             packed = data.source
             assert isinstance(packed, PackedChats)
-            return finish(job, run, world, {"chats": len(packed.kept), "chats_dropped": packed.dropped,
-                                     "learned_share": packed.shards.num_targets / packed.shards.num_tokens})
+            return finish(
+                job,
+                run,
+                world,
+                {
+                    "chats": len(packed.kept),
+                    "chats_dropped": packed.dropped,
+                    "learned_share": packed.shards.num_targets / packed.shards.num_tokens,
+                },
+            )
 
 
 def chat_data(shards: Path, source: Path, config: SftConfig, seed: int) -> StageData:
@@ -89,7 +114,11 @@ def chat_data(shards: Path, source: Path, config: SftConfig, seed: int) -> Stage
     train_split, val_split = open_splits(shards, "chat")
     tokenizer = model_tokenizer(source, train_split)
     packed = PackedChats(train_split, config.seq_len, seed, pad_id=tokenizer.pad_id, too_long=config.too_long)
-    val = PackedChats(val_split, config.seq_len, 0, pad_id=tokenizer.pad_id, too_long="drop") if some_fit(val_split, config.seq_len) else None
+    val = (
+        PackedChats(val_split, config.seq_len, 0, pad_id=tokenizer.pad_id, too_long="drop")
+        if some_fit(val_split, config.seq_len)
+        else None
+    )
     return StageData(tokenizer=tokenizer, source=packed, val=val)
 
 
@@ -97,5 +126,12 @@ def sft_job(data: StageData, source: Path, config: SftConfig) -> Job:
     """The starting model on its packed chats."""
     model, tokenizer = load_model(source)
     model.config.max_position_embeddings = max(model.config.max_position_embeddings, config.seq_len)
-    return Job(model=model, source=data.source, objective=causal_lm, config=config, stage="sft", val=data.val,
-               sample=lambda m: continuations(m, tokenizer, PROMPTS, chat=True))
+    return Job(
+        model=model,
+        source=data.source,
+        objective=causal_lm,
+        config=config,
+        stage="sft",
+        val=data.val,
+        sample=lambda m: continuations(m, tokenizer, PROMPTS, chat=True),
+    )

@@ -50,8 +50,10 @@ def open_splits(folder: Path, kind: Kind) -> tuple[Shards, Shards | None]:
     """
     shards = open_shards(folder, "train")
     if shards.kind != kind:
-        raise UserError(f"{WHAT[shards.kind]} 조각입니다, {WHAT[kind]} 조각이 필요합니다 (these are {shards.kind} shards, {kind} needed): {folder}",
-                        help=f"이 조각은 kobitnet {VERB[shards.kind]} 에 씁니다 (use them with kobitnet {VERB[shards.kind]})")
+        raise UserError(
+            f"{WHAT[shards.kind]} 조각입니다, {WHAT[kind]} 조각이 필요합니다 (these are {shards.kind} shards, {kind} needed): {folder}",
+            help=f"이 조각은 kobitnet {VERB[shards.kind]} 에 씁니다 (use them with kobitnet {VERB[shards.kind]})",
+        )
     held_out = shards.meta["splits"].get("val") or {}
     return shards, open_shards(folder, "val") if held_out.get("documents") else None
 
@@ -67,8 +69,10 @@ def shards_tokenizer(shards: Shards) -> Tokenizer:
 
     tokenizer = load(shards.tokenizer)
     if tokenizer.fingerprint != shards.tokenizer_fingerprint:
-        raise UserError(f"조각이 다른 토크나이저로 만들어졌습니다 (shards were made with another tokenizer): {shards.tokenizer}",
-                        help="kotok encode … --fresh 로 다시 만드세요 (make the shards again)")
+        raise UserError(
+            f"조각이 다른 토크나이저로 만들어졌습니다 (shards were made with another tokenizer): {shards.tokenizer}",
+            help="kotok encode … --fresh 로 다시 만드세요 (make the shards again)",
+        )
     return tokenizer
 
 
@@ -81,7 +85,8 @@ def model_tokenizer(model: Path, shards: Shards) -> Tokenizer:
         raise UserError(
             f"조각과 모델의 토크나이저가 다릅니다 (tokenizers differ: shards {shards.tokenizer_fingerprint[:12]}, "
             f"model {tokenizer.fingerprint[:12]}): {shards.folder}",
-            help=f"kotok encode … --tok {model_folder(model)} 로 조각을 다시 만드세요 (make the shards with the model's tokenizer)")
+            help=f"kotok encode … --tok {model_folder(model)} 로 조각을 다시 만드세요 (make the shards with the model's tokenizer)",
+        )
     return tokenizer
 
 
@@ -101,8 +106,15 @@ def plan(job: Job) -> Result:
             seconds = time.perf_counter() - start
     total = job.total_steps
     sizes = count_parameters(job.model)
-    summary = {"steps": total, "tokens_per_step": tokens, "seconds_per_step": seconds, "seconds": seconds * total,
-               "peak_memory_gb": peak_memory(), "samples_per_epoch": len(job.source), **sizes}
+    summary = {
+        "steps": total,
+        "tokens_per_step": tokens,
+        "seconds_per_step": seconds,
+        "seconds": seconds * total,
+        "peak_memory_gb": peak_memory(),
+        "samples_per_epoch": len(job.source),
+        **sizes,
+    }
     lines = [
         f"모델 (model): {sizes['total']:,}개 매개변수, 임베딩 밖 {sizes['non_embedding']:,} (parameters, outside embeddings)",
         f"데이터 (data): 한 바퀴 {len(job.source):,} 시퀀스 (sequences an epoch), 한 스텝 {tokens:,} 토큰 (tokens a step)",
@@ -115,9 +127,11 @@ def plan(job: Job) -> Result:
 def check_world(config: LoopConfig, world: World) -> None:
     """Refuse a batch that cannot be dealt out evenly."""
     if config.batch_size % (config.accumulate * world.size):
-        raise UsageError(f"--batch-size {config.batch_size} 는 --accumulate {config.accumulate} × 프로세스 {world.size} 로 "
-                         "나누어져야 합니다 (must be a multiple of --accumulate times processes)",
-                         help=f"--batch-size {config.accumulate * world.size}")
+        raise UsageError(
+            f"--batch-size {config.batch_size} 는 --accumulate {config.accumulate} × 프로세스 {world.size} 로 "
+            "나누어져야 합니다 (must be a multiple of --accumulate times processes)",
+            help=f"--batch-size {config.accumulate * world.size}",
+        )
 
 
 def help_out(output: Path, world: World, make: Callable[[], Job]) -> Result:

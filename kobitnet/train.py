@@ -41,8 +41,10 @@ class TrainConfig(LoopConfig):
     def __post_init__(self) -> None:
         LoopConfig.__post_init__(self)
         if self.groups < 1:
-            raise UsageError(f"--groups 는 1 이상입니다 (must be 1 or more): {self.groups}",
-                             help="기본값은 --help 에 있습니다 (defaults are in --help)")
+            raise UsageError(
+                f"--groups 는 1 이상입니다 (must be 1 or more): {self.groups}",
+                help="기본값은 --help 에 있습니다 (defaults are in --help)",
+            )
 
 
 def causal_lm(model: Model, batch: Batch) -> Loss:
@@ -69,8 +71,14 @@ def train(
     config = config or TrainConfig()
     preset = PRESETS[config.preset]
     # 375 steps is the Training Tips' warm-up for 100,000 M tokens; a toy run is shorter than that.
-    resolve(config, lr=preset.lr, lr2=preset.lr2, schedule="two-stage", weight_decay=0.1,
-            warmup=0.05 if config.preset in ("tiny", "small") else 375)
+    resolve(
+        config,
+        lr=preset.lr,
+        lr2=preset.lr2,
+        schedule="two-stage",
+        weight_decay=0.1,
+        warmup=0.05 if config.preset in ("tiny", "small") else 375,
+    )
     keep_memory()
     data = text_data(shards, config, seed)  # before the folder is made: a refusal leaves nothing behind
     if dry_run:
@@ -79,12 +87,26 @@ def train(
         check_world(config, world)
         if world.rank:
             return help_out(output, world, lambda: pretrain_job(data, config, seed))
-        with open_run(output, tool="kobitnet", verb="train", config=identity(config), inputs=[shards], seed=seed,
-                      fresh=fresh) as run:
+        with open_run(
+            output,
+            tool="kobitnet",
+            verb="train",
+            config=identity(config),
+            inputs=[shards],
+            seed=seed,
+            fresh=fresh,
+        ) as run:
             if run.done:
                 return done(run, world)
             job = pretrain_job(data, config, seed)
-            save_settings(run.path / "model", job.model, data.tokenizer, quant=config.quant, groups=config.groups, stage="pretrain")
+            save_settings(
+                run.path / "model",
+                job.model,
+                data.tokenizer,
+                quant=config.quant,
+                groups=config.groups,
+                stage="pretrain",
+            )
             return finish(job, run, world)
 
 
@@ -103,10 +125,26 @@ def pretrain_job(data: StageData, config: TrainConfig, seed: int) -> Job:
     """A fresh model to train on the windows."""
     tokenizer = data.tokenizer
     architecture = model_config(
-        PRESETS[config.preset], vocab_size=tokenizer.vocab_size, act=config.act, tie=config.tie, seq_len=config.seq_len,
-        eos=tokenizer.eot_id, pad=tokenizer.pad_id)
+        PRESETS[config.preset],
+        vocab_size=tokenizer.vocab_size,
+        act=config.act,
+        tie=config.tie,
+        seq_len=config.seq_len,
+        eos=tokenizer.eot_id,
+        pad=tokenizer.pad_id,
+    )
     model = build_model(architecture, config.quant, groups=config.groups, seed=seed)
     held_out = data.val.shards if isinstance(data.val, TextWindows) else None
-    bytes_per_token = held_out.bytes / held_out.num_tokens if held_out is not None and held_out.bytes else None
-    return Job(model=model, source=data.source, objective=causal_lm, config=config, stage="pretrain", val=data.val,
-               val_bytes_per_target=bytes_per_token, sample=lambda m: continuations(m, tokenizer, PROMPTS))
+    bytes_per_token = (
+        held_out.bytes / held_out.num_tokens if held_out is not None and held_out.bytes else None
+    )
+    return Job(
+        model=model,
+        source=data.source,
+        objective=causal_lm,
+        config=config,
+        stage="pretrain",
+        val=data.val,
+        val_bytes_per_target=bytes_per_token,
+        sample=lambda m: continuations(m, tokenizer, PROMPTS),
+    )

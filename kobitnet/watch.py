@@ -58,13 +58,19 @@ def watch(job: Job, state: dict[str, Any], step: int, before: dict[str, Tensor])
         job.model.eval()
         state["samples"] = [{"step": step, **sample} for sample in job.sample(job.model)]
         job.model.train(training)
-    shown = [f"loss {state['curve'][-1]['loss']:.4g}"] + [f"{key} {value:.4g}" for key, value in row.items() if key != "step"]
+    shown = [f"loss {state['curve'][-1]['loss']:.4g}"] + [
+        f"{key} {value:.4g}" for key, value in row.items() if key != "step"
+    ]
     note(f"{step}/{job.total_steps} 스텝: " + " · ".join(shown))
 
 
 def codes(model: Model) -> dict[str, Tensor]:
     """int8 codes (out, in) of every quantised layer by name."""
-    return {name: code_shares(m)[0] for name, m in model.named_modules() if isinstance(m, BitLinear) and m.quant != "none"}
+    return {
+        name: code_shares(m)[0]
+        for name, m in model.named_modules()
+        if isinstance(m, BitLinear) and m.quant != "none"
+    }
 
 
 def _shares(model: Model, before: dict[str, Tensor]) -> list[dict[str, Any]]:
@@ -79,8 +85,10 @@ def _shares(model: Model, before: dict[str, Tensor]) -> list[dict[str, Any]]:
         sums = layers.setdefault(number, [0.0] * 5)
         for i, value in enumerate((*shares, flips, 1.0)):
             sums[i] += value * now.numel()
-    return [{"layer": n, "minus": s[0] / s[4], "zero": s[1] / s[4], "plus": s[2] / s[4], "flips": s[3] / s[4]}
-            for n, s in sorted(layers.items())]
+    return [
+        {"layer": n, "minus": s[0] / s[4], "zero": s[1] / s[4], "plus": s[2] / s[4], "flips": s[3] / s[4]}
+        for n, s in sorted(layers.items())
+    ]
 
 
 # ---- at the end ---------------------------------------------------------------------------------
@@ -94,18 +102,33 @@ def report(job: Job, state: dict[str, Any], facts: dict[str, Any]) -> list[dict[
     out = [blocks.facts("한눈에 (at a glance)", facts)]
     series = {"학습 (train)": _xy(curve, "loss"), "검증 (validation)": _xy(val, "val_loss")}
     out.append(blocks.lines("손실 (loss)", {k: v for k, v in series.items() if v}, x="스텝 (step)", y="nats"))
-    for key, title in (("val_bits_per_byte", "검증 바이트당 비트 (validation bits per byte)"), ("margin", "DPO 여유 (reward margin)"),
-                       ("accuracy", "DPO 정확도 (chosen above rejected)")):
-        found = {"학습 (train)": _xy(curve, key), "검증 (validation)": _xy(val, key if key.startswith("val") else f"val_{key}")}
+    for key, title in (
+        ("val_bits_per_byte", "검증 바이트당 비트 (validation bits per byte)"),
+        ("margin", "DPO 여유 (reward margin)"),
+        ("accuracy", "DPO 정확도 (chosen above rejected)"),
+    ):
+        found = {
+            "학습 (train)": _xy(curve, key),
+            "검증 (validation)": _xy(val, key if key.startswith("val") else f"val_{key}"),
+        }
         found = {k: v for k, v in found.items() if v}
         if found:
             out.append(blocks.lines(title, found, x="스텝 (step)"))
     out.append(blocks.lines("학습률 (learning rate)", {"lr": _xy(curve, "lr")}, x="스텝 (step)"))
-    out.append(blocks.lines("기울기 노름 (gradient norm)", {"norm": _xy(curve, "grad_norm")}, x="스텝 (step)"))
+    out.append(
+        blocks.lines("기울기 노름 (gradient norm)", {"norm": _xy(curve, "grad_norm")}, x="스텝 (step)")
+    )
     out += _code_blocks(state)
     if state.get("samples"):
-        out.append(blocks.samples("표본 (samples, greedy)", [
-            {"label": s["prompt"], "text": s["text"], "note": f"{s['step']} 스텝 (step)"} for s in state["samples"]]))
+        out.append(
+            blocks.samples(
+                "표본 (samples, greedy)",
+                [
+                    {"label": s["prompt"], "text": s["text"], "note": f"{s['step']} 스텝 (step)"}
+                    for s in state["samples"]
+                ],
+            )
+        )
     return out
 
 
@@ -126,9 +149,16 @@ def _code_blocks(state: dict[str, Any]) -> list[dict[str, Any]]:
             name = f"층 {layer['layer']} (layer)"
             flips.setdefault(name, []).append((row["step"], layer["flips"]))
             zeros.setdefault(name, []).append((row["step"], layer["zero"]))
-    table = [[x["layer"], *(f"{100 * x[k]:.1f}" for k in ("minus", "zero", "plus")), f"{100 * x['flips']:.3f}"] for x in rows[-1]["layers"]]
+    table = [
+        [x["layer"], *(f"{100 * x[k]:.1f}" for k in ("minus", "zero", "plus")), f"{100 * x['flips']:.3f}"]
+        for x in rows[-1]["layers"]
+    ]
     return [
-        blocks.table("마지막 부호의 몫 (shares of the codes at the end, %)", ["층 (layer)", "−1", "0", "+1", "한 스텝에 바뀐 몫 (flips a step)"], table),
+        blocks.table(
+            "마지막 부호의 몫 (shares of the codes at the end, %)",
+            ["층 (layer)", "−1", "0", "+1", "한 스텝에 바뀐 몫 (flips a step)"],
+            table,
+        ),
         blocks.lines("한 스텝에 바뀐 부호의 몫 (codes flipped by one step)", flips, x="스텝 (step)"),
         blocks.lines("0의 몫 (share of zeros)", zeros, x="스텝 (step)"),
     ]
@@ -138,9 +168,14 @@ def summary(job: Job, state: dict[str, Any]) -> dict[str, Any]:
     """Numbers of a finished run: sizes, tokens, first and last losses, speed, memory, the curves themselves."""
     curve, val = state["curve"], state.get("val", [])
     numbers: dict[str, Any] = {
-        "stage": job.stage, "steps": job.total_steps, "tokens": state["tokens"], **count_parameters(job.model),
-        "loss_first": curve[0]["loss"] if curve else None, "loss": curve[-1]["loss"] if curve else None,
-        "tokens_per_second": state["tokens"] / max(state["seconds"], 1e-9), "train_seconds": state["seconds"],
+        "stage": job.stage,
+        "steps": job.total_steps,
+        "tokens": state["tokens"],
+        **count_parameters(job.model),
+        "loss_first": curve[0]["loss"] if curve else None,
+        "loss": curve[-1]["loss"] if curve else None,
+        "tokens_per_second": state["tokens"] / max(state["seconds"], 1e-9),
+        "train_seconds": state["seconds"],
         "peak_memory_gb": peak_memory(),
     }
     if val:

@@ -2,9 +2,16 @@
 
 from kodata.run.app import Tool
 
-tool = Tool("kodata", "날것의 한국어에서 깨끗한 말뭉치와 대화 자료까지 (from raw Korean text to clean corpora and chat data)")
-tool.verb("clean", "kodata.pipeline:clean", "한국어 원천을 깨끗한 문서로 (clean Korean sources into documents)")
-tool.verb("dedup", "kodata.dedup:dedup", "중복과 평가 자료 누출 제거 (remove duplicates and evaluation leaks)")
+tool = Tool(
+    "kodata",
+    "날것의 한국어에서 깨끗한 말뭉치와 대화 자료까지 (from raw Korean text to clean corpora and chat data)",
+)
+tool.verb(
+    "clean", "kodata.pipeline:clean", "한국어 원천을 깨끗한 문서로 (clean Korean sources into documents)"
+)
+tool.verb(
+    "dedup", "kodata.dedup:dedup", "중복과 평가 자료 누출 제거 (remove duplicates and evaluation leaks)"
+)
 tool.verb("sft", "kodata.chat.sft:sft", "지시·대화 자료를 학습용 JSONL로 (build SFT chat JSONL)")
 tool.verb("dpo", "kodata.chat.dpo:dpo", "선호 자료를 chosen/rejected JSONL로 (build DPO pair JSONL)")
 tool.verb("inspect", "kodata.inspect:inspect", "문서와 버린 까닭 보기 (look at documents and drops)")

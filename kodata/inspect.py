@@ -28,7 +28,9 @@ class InspectConfig:
     """이 id 의 문서를 통째로 (the whole document with this id)"""
 
 
-def inspect(path: str, /, *, config: Annotated[InspectConfig | None, Flat] = None, limit: Limit = None) -> Result:
+def inspect(
+    path: str, /, *, config: Annotated[InspectConfig | None, Flat] = None, limit: Limit = None
+) -> Result:
     """문서와 버린 까닭 보기 (look at documents, drops and border cases).
 
     PATH is the output of `kodata clean` or `dedup`, a shard, or any raw input (then: how it is read). `limit`: how many
@@ -60,7 +62,14 @@ def _paint(lines: list[tuple[str, str]]) -> None:
     from rich.text import Text
 
     console = Console(highlight=False)
-    styles = {"title": "bold", "label": "cyan", "kept": "green", "dropped": "yellow", "text": "", "note": "dim"}
+    styles = {
+        "title": "bold",
+        "label": "cyan",
+        "kept": "green",
+        "dropped": "yellow",
+        "text": "",
+        "note": "dim",
+    }
     for style, text in lines:
         console.print(Text(text, style=styles.get(style, "")))
 
@@ -81,20 +90,29 @@ def _records(folder: Path) -> Iterator[dict[str, Any]]:
 
 def _document(record: dict[str, Any], label: str = "kept") -> list[tuple[str, str]]:
     meta = record.get("meta") or {}
-    about = " · ".join(str(meta[k]) for k in ("kind", "licence", "title", "date", "url", "file") if meta.get(k))
+    about = " · ".join(
+        str(meta[k]) for k in ("kind", "licence", "title", "date", "url", "file") if meta.get(k)
+    )
     head = f"── {record.get('id', '')}  {record.get('source', '')}" + (f"  ({about})" if about else "")
     lines = [(label, head)]
     if drop := record.get("drop"):
         from kodata.rules import LABELS
 
         reason = str(drop.get("reason"))
-        lines.append(("label", f"   버림 (dropped): {LABELS.get(reason, reason)}  값 {drop.get('value')}  한계 (limit) {drop.get('limit')}"))
+        lines.append(
+            (
+                "label",
+                f"   버림 (dropped): {LABELS.get(reason, reason)}  값 {drop.get('value')}  한계 (limit) {drop.get('limit')}",
+            )
+        )
     text = str(record.get("text", ""))
     lines.append(("text", text if len(text) <= WIDTH else f"{text[:WIDTH]} … ({len(text):,} 글자)"))
     return lines
 
 
-def _run(folder: Path, show: Show, reason: str | None, id: str | None, count: int) -> tuple[list[tuple[str, str]], dict[str, Any]]:
+def _run(
+    folder: Path, show: Show, reason: str | None, id: str | None, count: int
+) -> tuple[list[tuple[str, str]], dict[str, Any]]:
     from kodata.run.files import read_json_object
 
     stats_file = folder / "stats.json"
@@ -115,14 +133,24 @@ def _run(folder: Path, show: Show, reason: str | None, id: str | None, count: in
     if show == "border":
         return _border(folder, reason, count)
     if show == "docs":
-        return [line for r in islice(_records(folder / "docs"), count) for line in _document(r)], {"shown": count}
+        return [line for r in islice(_records(folder / "docs"), count) for line in _document(r)], {
+            "shown": count
+        }
     if show == "dropped" or reason:
-        dropped = (r for r in _records(folder / "dropped") if reason is None or (r.get("drop") or {}).get("reason") == reason)
+        dropped = (
+            r
+            for r in _records(folder / "dropped")
+            if reason is None or (r.get("drop") or {}).get("reason") == reason
+        )
         return [line for r in islice(dropped, count) for line in _document(r, "dropped")], {"reason": reason}
-    return _overview(folder, summary, reasons, count), {k: summary.get(k) for k in ("in", "kept", "dropped", "failed", "reasons")}
+    return _overview(folder, summary, reasons, count), {
+        k: summary.get(k) for k in ("in", "kept", "dropped", "failed", "reasons")
+    }
 
 
-def _overview(folder: Path, summary: dict[str, Any], reasons: dict[str, int], count: int) -> list[tuple[str, str]]:
+def _overview(
+    folder: Path, summary: dict[str, Any], reasons: dict[str, int], count: int
+) -> list[tuple[str, str]]:
     from kodata.rules import LABELS
 
     lines: list[tuple[str, str]] = []
@@ -144,7 +172,12 @@ def _overview(folder: Path, summary: dict[str, Any], reasons: dict[str, int], co
             if len(shown) == 1:
                 lines.append(("title", "버린 문서, 까닭마다 하나 (dropped, one a reason)"))
             lines += _document(record, "dropped")
-    lines.append(("note", "더 보기 (more): --show docs | dropped | border | failed · --reason 까닭 · --id 문서 · -n 개수"))
+    lines.append(
+        (
+            "note",
+            "더 보기 (more): --show docs | dropped | border | failed · --reason 까닭 · --id 문서 · -n 개수",
+        )
+    )
     return lines
 
 
@@ -156,7 +189,9 @@ def _border(folder: Path, reason: str | None, count: int) -> tuple[list[tuple[st
     numbers = Numbers()
     files = sorted((folder / "work" / "units").glob("*.json"))
     if not files:
-        raise UserError(f"경계의 글은 kodata clean 의 출력에만 있습니다 (border cases exist only in the output of clean): {folder}")
+        raise UserError(
+            f"경계의 글은 kodata clean 의 출력에만 있습니다 (border cases exist only in the output of clean): {folder}"
+        )
     for file in files:
         numbers.add(read_json_object(file))
     lines: list[tuple[str, str]] = []
@@ -167,7 +202,12 @@ def _border(folder: Path, reason: str | None, count: int) -> tuple[list[tuple[st
         for side, label in (("border-keep", "kept"), ("border-drop", "dropped")):
             for _, made in numbers.samples.get(f"{side}/{name}", [])[:count]:
                 word = "남김 (kept)" if label == "kept" else "버림 (dropped)"
-                lines.append((label, f"── {word} 값 {made['value']} 한계 (limit) {made['limit']}  {made['profile']}  {made['source']}  {made['id']}"))
+                lines.append(
+                    (
+                        label,
+                        f"── {word} 값 {made['value']} 한계 (limit) {made['limit']}  {made['profile']}  {made['source']}  {made['id']}",
+                    )
+                )
                 lines.append(("text", made["text"][:WIDTH]))
     return lines, {"reason": reason}
 
@@ -197,14 +237,28 @@ def _raw(path: str, id: str | None, count: int) -> tuple[list[tuple[str, str]], 
     forms: dict[str, int] = {}
     for part in parts:
         forms[part.form] = forms.get(part.form, 0) + 1
-    lines = [("title", f"{path}: " + " · ".join(f"{form} {n:,}" for form, n in sorted(forms.items())) + f" · 약 {plan.size / 1e6:,.1f} MB")]
+    lines = [
+        (
+            "title",
+            f"{path}: "
+            + " · ".join(f"{form} {n:,}" for form, n in sorted(forms.items()))
+            + f" · 약 {plan.size / 1e6:,.1f} MB",
+        )
+    ]
     shown = 0
     for part in parts:
         for item in read(part, Settings()):
             if isinstance(item, Failure):
                 lines.append(("dropped", f"── {item.file}:{item.place}: {item.reason}"))
             elif id is None or item.id == id:
-                lines += _document({"id": item.id or f"({part.name}:{item.place})", "source": item.source, "text": item.text, "meta": item.meta})
+                lines += _document(
+                    {
+                        "id": item.id or f"({part.name}:{item.place})",
+                        "source": item.source,
+                        "text": item.text,
+                        "meta": item.meta,
+                    }
+                )
             else:
                 continue
             shown += 1

@@ -47,7 +47,10 @@ class PiiConfig:
     def __post_init__(self) -> None:
         for kind in self.keep:
             if kind not in TAGS:
-                raise UsageError(f"모르는 개인정보 종류 (unknown kind): {kind}", did_you_mean(kind, list(TAGS)) or " | ".join(TAGS))
+                raise UsageError(
+                    f"모르는 개인정보 종류 (unknown kind): {kind}",
+                    did_you_mean(kind, list(TAGS)) or " | ".join(TAGS),
+                )
 
 
 class Found(NamedTuple):
@@ -73,7 +76,10 @@ def rrn_check(digits: str) -> bool:
 
 def business_check(digits: str) -> bool:
     """Check digit of a business number (10 digits)."""
-    total = sum(int(d) * w for d, w in zip(digits, (1, 3, 7, 1, 3, 7, 1, 3, 5), strict=False)) + int(digits[8]) * 5 // 10
+    total = (
+        sum(int(d) * w for d, w in zip(digits, (1, 3, 7, 1, 3, 7, 1, 3, 5), strict=False))
+        + int(digits[8]) * 5 // 10
+    )
     return (10 - total % 10) % 10 == int(digits[9])
 
 
@@ -116,7 +122,11 @@ def _emails(text: str) -> Iterator[Found]:
     for m in _EMAIL.finditer(text):
         if m["wide"] and m["tld"].lower() not in ("com", "net", "kr", "org"):
             continue
-        if m["tld"].lower() in _NO_TLD or _EXAMPLE_HOST.search(m["host"]) or m["user"].lower() in ("git", "noreply", "no-reply"):
+        if (
+            m["tld"].lower() in _NO_TLD
+            or _EXAMPLE_HOST.search(m["host"])
+            or m["user"].lower() in ("git", "noreply", "no-reply")
+        ):
             continue
         yield Found(m.start(), m.end(), "email")
 
@@ -141,7 +151,10 @@ def _resident_numbers(text: str) -> Iterator[Found]:
             continue
         if dated and not corporate:
             plain = bool(dash) and (last[0] in "12345678" or rrn_check(digits))
-            bare = not dash and (_RRN_WORD.search(around) or (last[0] in "12345678" and rrn_check(digits) and not ean_check(digits)))
+            bare = not dash and (
+                _RRN_WORD.search(around)
+                or (last[0] in "12345678" and rrn_check(digits) and not ean_check(digits))
+            )
             if plain or bare:
                 yield Found(m.start(), m.end(), "foreigner" if last[0] in "5678" else "rrn")
                 continue
@@ -159,7 +172,9 @@ def _business_numbers(text: str) -> Iterator[Found]:
             yield Found(m.start(), m.end(), "business")
 
 
-_CARD = re.compile(r"(?<!\d)(?<!\d-)(?:[34569]\d{3}([- ])\d{4}\1\d{4}\1\d{4}|3[47]\d{2}([- ])\d{6}\2\d{5}|[34569]\d{14,15})(?!\d)(?!-\d)")
+_CARD = re.compile(
+    r"(?<!\d)(?<!\d-)(?:[34569]\d{3}([- ])\d{4}\1\d{4}\1\d{4}|3[47]\d{2}([- ])\d{6}\2\d{5}|[34569]\d{14,15})(?!\d)(?!-\d)"
+)
 _CARD_WORD = re.compile("카드|card|Card|CARD")
 
 
@@ -199,7 +214,8 @@ _PHONE = re.compile(
     r")(?!\d)(?!-\d)"
 )  # fmt: skip
 _PUBLIC_PREFIX = frozenset(
-    "1522 1533 1544 1566 1577 1588 1599 1600 1611 1644 1660 1661 1666 1668 1670 1688 1800 1811 1833 1855 1866 1877 1899".split())
+    "1522 1533 1544 1566 1577 1588 1599 1600 1611 1644 1660 1661 1666 1668 1670 1688 1800 1811 1833 1855 1866 1877 1899".split()
+)
 
 
 def _phones(text: str) -> Iterator[Found]:
@@ -211,7 +227,9 @@ def _phones(text: str) -> Iterator[Found]:
         yield Found(m.start(), m.end(), "phone")
 
 
-_ACCOUNT = re.compile(r"(?<![\d.])(?<!\d-)\d{2,6}(?:-\d{1,7}){1,3}(?![\d])(?!-\d)|(?<![\d.-])\d{10,14}(?![\d-])")
+_ACCOUNT = re.compile(
+    r"(?<![\d.])(?<!\d-)\d{2,6}(?:-\d{1,7}){1,3}(?![\d])(?!-\d)|(?<![\d.-])\d{10,14}(?![\d-])"
+)
 _ACCOUNT_WORD = re.compile(
     "계좌|입금|예금주|송금|농협|카카오뱅크|토스뱅크|케이뱅크|수협|새마을금고|신협|우체국|(?:국민|신한|우리|하나|기업|산업|대구|부산|경남|광주|전북|제주|씨티|제일|수출입)은행"
 )
@@ -224,7 +242,11 @@ def _accounts(text: str) -> Iterator[Found]:
     for m in _ACCOUNT.finditer(text):
         value = m.group()
         count = sum(c.isdigit() for c in value)
-        if 10 <= count <= 14 and not _DATE_LIKE.fullmatch(value) and _ACCOUNT_WORD.search(_around(text, m.start(), m.end(), 30, 12)):
+        if (
+            10 <= count <= 14
+            and not _DATE_LIKE.fullmatch(value)
+            and _ACCOUNT_WORD.search(_around(text, m.start(), m.end(), 30, 12))
+        ):
             yield Found(m.start(), m.end(), "account")
 
 
@@ -232,7 +254,9 @@ _PLATE = re.compile(
     rf"(?<![\d가-힣])(?P<region>(?:{_REGIONS})\s?)?(?P<front>\d{{2,3}})"
     r"(?P<letter>[가나다라마거너더러머버서어저고노도로모보소오조구누두루무부수우주바사아자배하허호])(?P<gap>\s?)\d{4}(?!\d)(?!\s?[억만원명개년월일호조%])"
 )
-_PLATE_WORD = re.compile("차량|번호판|자동차|승용차|택시|차번호|렌터카|렌트카|트럭|화물차|버스|승합차|주차|번호의? 차|오토바이")
+_PLATE_WORD = re.compile(
+    "차량|번호판|자동차|승용차|택시|차번호|렌터카|렌트카|트럭|화물차|버스|승합차|주차|번호의? 차|오토바이"
+)
 _CASE_WORD = re.compile("판결|선고|결정|사건|대법원|법원|헌재|항소|상고|공보|참조")
 
 
@@ -241,7 +265,9 @@ def _plates(text: str) -> Iterator[Found]:
         around = _around(text, m.start(), m.end(), 30, 12)
         if _CASE_WORD.search(around):  # 98다1234 is a court case
             continue
-        long = len(m["front"]) == 3 and m["front"][0] != "0" and not m["gap"] and m["letter"] not in "조호도주"
+        long = (
+            len(m["front"]) == 3 and m["front"][0] != "0" and not m["gap"] and m["letter"] not in "조호도주"
+        )
         if m["region"] or long or _PLATE_WORD.search(around):
             yield Found(m.start(), m.end(), "plate")
 
@@ -263,7 +289,9 @@ def _addresses(text: str) -> Iterator[Found]:
         yield Found(m.start("number"), m.end("number"), "address")
 
 
-_IP = re.compile(r"(?<![\d.\-/A-Za-z])(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})(?![\d.\-])(?!\s?(?:조|항|절|장|버전|판))(?!\.\d)")
+_IP = re.compile(
+    r"(?<![\d.\-/A-Za-z])(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})(?![\d.\-])(?!\s?(?:조|항|절|장|버전|판))(?!\.\d)"
+)
 _VERSION_WORD = re.compile(r"(?:버전|버젼|[Vv]ersion|[Vv]er\.?|릴리스|릴리즈|빌드|제|v|V)\s*$|[A-Za-z]+/$")
 
 
@@ -272,8 +300,20 @@ def _ips(text: str) -> Iterator[Found]:
         a, b, c, d = (int(x) for x in m.groups())
         if max(a, b, c, d) > 255 or any(len(x) > 1 and x[0] == "0" for x in m.groups()):
             continue
-        private = a in (0, 10, 127) or a >= 224 or (a, b) in ((192, 168), (169, 254)) or (a == 172 and 16 <= b <= 31)
-        documented = (a, b, c) in ((192, 0, 2), (198, 51, 100), (203, 0, 113), (8, 8, 8), (1, 1, 1), (8, 8, 4)) or a < 4
+        private = (
+            a in (0, 10, 127)
+            or a >= 224
+            or (a, b) in ((192, 168), (169, 254))
+            or (a == 172 and 16 <= b <= 31)
+        )
+        documented = (a, b, c) in (
+            (192, 0, 2),
+            (198, 51, 100),
+            (203, 0, 113),
+            (8, 8, 8),
+            (1, 1, 1),
+            (8, 8, 4),
+        ) or a < 4
         if private or documented or _VERSION_WORD.search(text[max(0, m.start() - 12) : m.start()]):
             continue
         yield Found(m.start(), m.end(), "ip")
@@ -302,7 +342,9 @@ def find(text: str) -> list[Found]:
     taken: list[Found] = []
     for item in found:
         place = bisect(taken, item)
-        if (not place or taken[place - 1].end <= item.start) and (place == len(taken) or taken[place].start >= item.end):
+        if (not place or taken[place - 1].end <= item.start) and (
+            place == len(taken) or taken[place].start >= item.end
+        ):
             taken.insert(place, item)
     return taken
 

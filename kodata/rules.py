@@ -125,7 +125,9 @@ def check_profile(name: str) -> str:
     """The name, if it is a profile. Raises UsageError."""
     if name != "auto" and name not in PROFILES:
         known = ["auto", *PROFILES]
-        raise UsageError(f"모르는 프로파일 (unknown profile): {name}", did_you_mean(name, known) or f"{' | '.join(known)}")
+        raise UsageError(
+            f"모르는 프로파일 (unknown profile): {name}", did_you_mean(name, known) or f"{' | '.join(known)}"
+        )
     return name
 
 

@@ -39,8 +39,12 @@ _CONTACT = re.compile(
     r"|(?:가입|추천|추천인)\s*코드|24\s*시간?\s*(?:상담|문의)|상담\s*환영|문의\s*주세요|\[전화번호\]",
     re.I,
 )  # fmt: skip
-_URL = re.compile(r"https?://|www\.|(?<![\w.])[a-z0-9-]{2,20}\.(?:com|net|kr|me|vip|xyz|bet|site)(?![\w])", re.I)
-_REPORT = re.compile("경찰|검찰|혐의|구속|단속|법원|재판|판결|피고인|연구|논문|규제|처벌|위반|수사|조사|예방|피해자|금지")
+_URL = re.compile(
+    r"https?://|www\.|(?<![\w.])[a-z0-9-]{2,20}\.(?:com|net|kr|me|vip|xyz|bet|site)(?![\w])", re.I
+)
+_REPORT = re.compile(
+    "경찰|검찰|혐의|구속|단속|법원|재판|판결|피고인|연구|논문|규제|처벌|위반|수사|조사|예방|피해자|금지"
+)
 WITH_TWO_FAMILIES, WITH_CONTACT, ALONE = 2.0, 5.0, 20.0
 
 

@@ -5,9 +5,37 @@ import random
 from pathlib import Path
 
 PLACES = ["부산", "강릉", "전주", "제주", "춘천", "목포", "안동", "여수", "수원", "통영"]
-PEOPLE = ["할머니", "이웃집 아저씨", "새내기 선생님", "빵집 주인", "도서관 사서", "우리 반 친구", "막내 고모", "마을 이장"]
-THINGS = ["감자", "우산", "낡은 책", "자전거", "편지", "국수", "사과나무", "작은 라디오", "파란 대문", "고양이"]
-TIMES = ["아침마다", "지난 봄에", "비가 오는 날이면", "해가 지고 나서", "방학이 시작되자", "토요일 오후에", "첫눈이 내리던 날"]
+PEOPLE = [
+    "할머니",
+    "이웃집 아저씨",
+    "새내기 선생님",
+    "빵집 주인",
+    "도서관 사서",
+    "우리 반 친구",
+    "막내 고모",
+    "마을 이장",
+]
+THINGS = [
+    "감자",
+    "우산",
+    "낡은 책",
+    "자전거",
+    "편지",
+    "국수",
+    "사과나무",
+    "작은 라디오",
+    "파란 대문",
+    "고양이",
+]
+TIMES = [
+    "아침마다",
+    "지난 봄에",
+    "비가 오는 날이면",
+    "해가 지고 나서",
+    "방학이 시작되자",
+    "토요일 오후에",
+    "첫눈이 내리던 날",
+]
 ENDS = [
     "천천히 골목을 걸었다.",
     "오래된 이야기를 들려주었다.",
@@ -34,7 +62,12 @@ CLOSINGS = [
 
 def with_josa(text: str) -> str:
     """은(는) and the like by the final consonant of the syllable before."""
-    for pair, closed, open_ in (("은(는)", "은", "는"), ("이(가)", "이", "가"), ("을(를)", "을", "를"), ("과(와)", "과", "와")):
+    for pair, closed, open_ in (
+        ("은(는)", "은", "는"),
+        ("이(가)", "이", "가"),
+        ("을(를)", "을", "를"),
+        ("과(와)", "과", "와"),
+    ):
         while pair in text:
             at = text.index(pair)
             final = (ord(text[at - 1]) - 0xAC00) % 28 if "가" <= text[at - 1] <= "힣" else 0
@@ -46,7 +79,11 @@ def sentence(rng: random.Random) -> str:
     """One made sentence."""
     return with_josa(
         rng.choice(PATTERNS).format(
-            time=rng.choice(TIMES), place=rng.choice(PLACES), person=rng.choice(PEOPLE), thing=rng.choice(THINGS), end=rng.choice(ENDS)
+            time=rng.choice(TIMES),
+            place=rng.choice(PLACES),
+            person=rng.choice(PEOPLE),
+            thing=rng.choice(THINGS),
+            end=rng.choice(ENDS),
         )
     )
 
@@ -56,9 +93,13 @@ def documents(n: int, seed: int = 0) -> list[dict]:
     rng = random.Random(seed)
     made = []
     for i in range(n):
-        paragraphs = [" ".join(sentence(rng) for _ in range(rng.randint(2, 4))) for _ in range(rng.randint(2, 3))]
+        paragraphs = [
+            " ".join(sentence(rng) for _ in range(rng.randint(2, 4))) for _ in range(rng.randint(2, 3))
+        ]
         text = "\n".join([*paragraphs, rng.choice(CLOSINGS)])
-        made.append({"id": f"made-{i:05d}", "text": text, "source": "made", "licence": "CC0-1.0", "kind": "book"})
+        made.append(
+            {"id": f"made-{i:05d}", "text": text, "source": "made", "licence": "CC0-1.0", "kind": "book"}
+        )
     return made
 
 
@@ -71,7 +112,9 @@ def chats(n: int, seed: int = 0) -> list[dict]:
         made.append(
             {
                 "prompt": f"{place}에서 {person}에게 {thing} 이야기를 하려면 어떻게 할까요? ({rng.randint(1, 9999)})",
-                "response": with_josa(f"먼저 {thing}을(를) 보여 주고 {place}의 날씨부터 물어보면 {person}도 반가워합니다."),
+                "response": with_josa(
+                    f"먼저 {thing}을(를) 보여 주고 {place}의 날씨부터 물어보면 {person}도 반가워합니다."
+                ),
             }
         )
     return made

@@ -11,11 +11,15 @@ TOOLS = ("kodata", "kotok", "kobitnet")
 
 
 def pages() -> list[tuple[str, str]]:
-    return [(name, verb) for name in TOOLS for verb in ["", *importlib.import_module(f"{name}.cli").tool.verbs]]
+    return [
+        (name, verb) for name in TOOLS for verb in ["", *importlib.import_module(f"{name}.cli").tool.verbs]
+    ]
 
 
 @pytest.mark.parametrize(("name", "verb"), pages())
-def test_help_page(name: str, verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+def test_help_page(
+    name: str, verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("TERM", "dumb")
     tool = importlib.import_module(f"{name}.cli").tool

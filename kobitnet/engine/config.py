@@ -49,8 +49,15 @@ def model_folder(path: str | Path) -> Path:
     for folder in (path / "model", path):
         if (folder / "config.json").is_file():
             return folder
-    why = "폴더가 없습니다 (no such folder)" if not path.exists() else "모델 폴더가 아닙니다 (no config.json, neither a run nor a model)"
-    raise UserError(f"{why}: {path}", help="kobitnet train 이 만든 폴더나 transformers 모델 폴더를 주세요 (give a run or model folder)")
+    why = (
+        "폴더가 없습니다 (no such folder)"
+        if not path.exists()
+        else "모델 폴더가 아닙니다 (no config.json, neither a run nor a model)"
+    )
+    raise UserError(
+        f"{why}: {path}",
+        help="kobitnet train 이 만든 폴더나 transformers 모델 폴더를 주세요 (give a run or model folder)",
+    )
 
 
 def read_config(folder: Path) -> ModelConfig:
@@ -62,8 +69,11 @@ def read_config(folder: Path) -> ModelConfig:
     path = folder / "config.json"
     raw = read_json_object(path)
     if raw.get("model_type") != "bitnet":
-        raise UserError(f"엔진은 b1.58 (model_type bitnet) 만 계산합니다 (the engine computes b1.58 only): {raw.get('model_type')!r}",
-                        file=path, help="--backend torch 를 쓰세요 (use --backend torch)")
+        raise UserError(
+            f"엔진은 b1.58 (model_type bitnet) 만 계산합니다 (the engine computes b1.58 only): {raw.get('model_type')!r}",
+            file=path,
+            help="--backend torch 를 쓰세요 (use --backend torch)",
+        )
     _refuse(path, raw)
 
     def whole(key: str, default: int | None = None, top: int = 1 << 31) -> int:
@@ -75,16 +85,27 @@ def read_config(folder: Path) -> ModelConfig:
 
     heads, hidden = whole("num_attention_heads", 20, 4096), whole("hidden_size", 2560, 1 << 18)
     config = ModelConfig(
-        vocab=whole("vocab_size", 128256, 1 << 24), hidden=hidden, inter=whole("intermediate_size", 6912, 1 << 18),
-        layers=whole("num_hidden_layers", 30, 4096), heads=heads, kv_heads=whole("num_key_value_heads", heads, 4096),
-        max_len=whole("max_position_embeddings", 2048, 1 << 24), eps=_number(path, raw, "rms_norm_eps", 1e-5),
-        act=raw.get("hidden_act", "relu2"), theta=_theta(path, raw), tied=raw.get("tie_word_embeddings", False) is True,
-        bias=raw.get("attention_bias", False) is True, weights=_weights(path, raw),
+        vocab=whole("vocab_size", 128256, 1 << 24),
+        hidden=hidden,
+        inter=whole("intermediate_size", 6912, 1 << 18),
+        layers=whole("num_hidden_layers", 30, 4096),
+        heads=heads,
+        kv_heads=whole("num_key_value_heads", heads, 4096),
+        max_len=whole("max_position_embeddings", 2048, 1 << 24),
+        eps=_number(path, raw, "rms_norm_eps", 1e-5),
+        act=raw.get("hidden_act", "relu2"),
+        theta=_theta(path, raw),
+        tied=raw.get("tie_word_embeddings", False) is True,
+        bias=raw.get("attention_bias", False) is True,
+        weights=_weights(path, raw),
     )
     if config.act not in ("relu2", "silu"):
         raise UserError(f"모르는 활성 함수 (unknown hidden_act): {config.act!r}", file=path)
     if hidden % heads or (hidden // heads) % 2 or heads % config.kv_heads:
-        raise UserError(f"머리 수가 맞지 않습니다 (heads do not divide): hidden {hidden}, heads {heads}, kv {config.kv_heads}", file=path)
+        raise UserError(
+            f"머리 수가 맞지 않습니다 (heads do not divide): hidden {hidden}, heads {heads}, kv {config.kv_heads}",
+            file=path,
+        )
     if raw.get("head_dim") not in (None, hidden // heads):
         raise UserError(f"지원하지 않는 head_dim (unsupported head_dim): {raw['head_dim']!r}", file=path)
     return config
@@ -112,11 +133,16 @@ def _theta(path: Path, raw: dict[str, Any]) -> float:
 def _weights(path: Path, raw: dict[str, Any]) -> Weights:
     quant = raw.get("quantization_config")
     if not isinstance(quant, dict) or quant.get("quant_method") != "bitnet":
-        raise UserError("quantization_config 가 없어 전체 정밀도 모델입니다 (no bitnet quantization_config: a full precision model)", file=path,
-                        help="학습 때의 설정 파일을 쓰세요 (use the config.json written by training)")
+        raise UserError(
+            "quantization_config 가 없어 전체 정밀도 모델입니다 (no bitnet quantization_config: a full precision model)",
+            file=path,
+            help="학습 때의 설정 파일을 쓰세요 (use the config.json written by training)",
+        )
     kept = quant.get("modules_to_not_convert")
     if kept is not None and kept != ["lm_head"]:
-        raise UserError(f"lm_head 만 빼야 합니다 (modules_to_not_convert must be ['lm_head']): {kept!r}", file=path)
+        raise UserError(
+            f"lm_head 만 빼야 합니다 (modules_to_not_convert must be ['lm_head']): {kept!r}", file=path
+        )
     if quant.get("use_rms_norm"):
         raise UserError("use_rms_norm 모델은 지원하지 않습니다 (use_rms_norm is not supported)", file=path)
     match quant.get("linear_class", "bitlinear"), quant.get("quantization_mode", "offline"):
@@ -127,11 +153,17 @@ def _weights(path: Path, raw: dict[str, Any]) -> Weights:
         case "bitlinear", "offline":
             return "divide"
         case other:
-            raise UserError(f"모르는 양자화 방식 (unknown linear_class, quantization_mode): {other}", file=path)
+            raise UserError(
+                f"모르는 양자화 방식 (unknown linear_class, quantization_mode): {other}", file=path
+            )
 
 
 def _refuse(path: Path, raw: dict[str, Any]) -> None:
     variant = raw.get("kobitnet", {})
     quant = variant.get("quant", "b1.58") if isinstance(variant, dict) else "b1.58"
     if quant != "b1.58":
-        raise UserError(f"엔진은 b1.58 만 계산합니다 (the engine computes b1.58 only): {quant!r}", file=path, help="--backend torch")
+        raise UserError(
+            f"엔진은 b1.58 만 계산합니다 (the engine computes b1.58 only): {quant!r}",
+            file=path,
+            help="--backend torch",
+        )

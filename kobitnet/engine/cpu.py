@@ -26,8 +26,10 @@ def native() -> ModuleType | None:
     if isinstance(module, str):
         return None
     if wanted and wanted not in module.isas():
-        raise UsageError(f"이 CPU 에서 쓸 수 없는 KOBITNET_ISA (KOBITNET_ISA not available here): {wanted}",
-                         help=f"다음 중 하나 (one of): {', '.join(module.isas())}, python")
+        raise UsageError(
+            f"이 CPU 에서 쓸 수 없는 KOBITNET_ISA (KOBITNET_ISA not available here): {wanted}",
+            help=f"다음 중 하나 (one of): {', '.join(module.isas())}, python",
+        )
     return module
 
 
@@ -42,8 +44,15 @@ def load_native() -> ModuleType | str:
 @cache
 def warn_slow() -> None:
     """Say once on stderr that the numpy path is in use."""
-    why = "KOBITNET_ISA=python" if os.environ.get("KOBITNET_ISA") == "python" else "네이티브 모듈 없음 (no native module)"
-    print(f"경고: 느린 numpy 경로로 계산합니다: {why} (slow numpy path; results are right). {_REBUILD}", file=sys.stderr)
+    why = (
+        "KOBITNET_ISA=python"
+        if os.environ.get("KOBITNET_ISA") == "python"
+        else "네이티브 모듈 없음 (no native module)"
+    )
+    print(
+        f"경고: 느린 numpy 경로로 계산합니다: {why} (slow numpy path; results are right). {_REBUILD}",
+        file=sys.stderr,
+    )
 
 
 def physical_cores() -> int:
@@ -59,7 +68,9 @@ def physical_cores() -> int:
 def _core(cpu: int) -> tuple[str, str]:
     topology = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology")
     try:
-        return (topology / "physical_package_id").read_text().strip(), (topology / "core_id").read_text().strip()
+        return (topology / "physical_package_id").read_text().strip(), (
+            topology / "core_id"
+        ).read_text().strip()
     except OSError:
         return "?", str(cpu)
 

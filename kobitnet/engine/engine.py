@@ -94,7 +94,10 @@ class Engine:
         tokens = self._check([*context, *continuation])
         n = len(context)
         if not n:
-            raise UserError("빈 문맥 (empty context)", help="문서 시작 토큰을 앞에 두세요 (put an end-of-text token first)")
+            raise UserError(
+                "빈 문맥 (empty context)",
+                help="문서 시작 토큰을 앞에 두세요 (put an end-of-text token first)",
+            )
         head = tokens[: n - 1]
         known, cache = self._scored or (tokens[:0], self.model.cache())
         same = _common(known, head)
@@ -108,23 +111,59 @@ class Engine:
 
     # ---- generation -----------------------------------------------------------------------------
 
-    def generate(self, ids: Sequence[int], max_new_tokens: int, stop_ids: Sequence[int] = (), temperature: float = 0.0,
-                 top_k: int = 0, top_p: float = 1.0, seed: int = 0, repetition_penalty: float = 1.0) -> list[int]:
+    def generate(
+        self,
+        ids: Sequence[int],
+        max_new_tokens: int,
+        stop_ids: Sequence[int] = (),
+        temperature: float = 0.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        seed: int = 0,
+        repetition_penalty: float = 1.0,
+    ) -> list[int]:
         """New ids, the stop token not included; temperature 0 is greedy (the lowest id wins a tie)."""
-        return list(self.stream(ids, max_new_tokens, stop_ids, temperature, top_k, top_p, seed, repetition_penalty))
+        return list(
+            self.stream(ids, max_new_tokens, stop_ids, temperature, top_k, top_p, seed, repetition_penalty)
+        )
 
-    def stream(self, ids: Sequence[int], max_new_tokens: int, stop_ids: Sequence[int] = (), temperature: float = 0.0,
-               top_k: int = 0, top_p: float = 1.0, seed: int = 0, repetition_penalty: float = 1.0) -> Iterator[int]:
+    def stream(
+        self,
+        ids: Sequence[int],
+        max_new_tokens: int,
+        stop_ids: Sequence[int] = (),
+        temperature: float = 0.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        seed: int = 0,
+        repetition_penalty: float = 1.0,
+    ) -> Iterator[int]:
         """generate(), one id at a time."""
         stop = set(stop_ids)
-        for token, _ in self.steps(ids, max_new_tokens, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed,
-                                   repetition_penalty=repetition_penalty):
+        for token, _ in self.steps(
+            ids,
+            max_new_tokens,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            seed=seed,
+            repetition_penalty=repetition_penalty,
+        ):
             if token in stop:
                 return
             yield token
 
-    def steps(self, ids: Sequence[int], max_new_tokens: int, *, temperature: float = 0.0, top_k: int = 0, top_p: float = 1.0,
-              seed: int = 0, repetition_penalty: float = 1.0) -> Iterator[tuple[int, np.ndarray]]:
+    def steps(
+        self,
+        ids: Sequence[int],
+        max_new_tokens: int,
+        *,
+        temperature: float = 0.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        seed: int = 0,
+        repetition_penalty: float = 1.0,
+    ) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (next id, its logits (vocab,)) until max_new_tokens or the model's last position."""
         from kobitnet.evaluate.backend import pick
 
@@ -133,8 +172,10 @@ class Engine:
         tokens, cache = self._check(ids), self.model.cache()
         room = self.config.max_len - len(tokens)
         if room < 1:
-            raise UserError(f"입력이 너무 깁니다 (prompt of {len(tokens)} tokens, the model reads {self.config.max_len})",
-                            help="앞부분을 줄이세요 (shorten it)")
+            raise UserError(
+                f"입력이 너무 깁니다 (prompt of {len(tokens)} tokens, the model reads {self.config.max_len})",
+                help="앞부분을 줄이세요 (shorten it)",
+            )
         generator = np.random.default_rng(seed)
         self._prefill(cache, tokens[:-1])
         seen = list(tokens)
@@ -155,10 +196,15 @@ class Engine:
             raise UserError("빈 입력 (no tokens)", help="글을 주세요 (give a prompt)")
         if wide.min() < 0 or wide.max() >= self.config.vocab:
             bad = wide[(wide < 0) | (wide >= self.config.vocab)][0]
-            raise UserError(f"어휘 밖의 토큰 (token id out of range): {bad}, vocab {self.config.vocab}",
-                            help="이 모델의 토크나이저로 만든 id 인지 확인하세요 (use this model's tokenizer)")
+            raise UserError(
+                f"어휘 밖의 토큰 (token id out of range): {bad}, vocab {self.config.vocab}",
+                help="이 모델의 토크나이저로 만든 id 인지 확인하세요 (use this model's tokenizer)",
+            )
         if len(wide) > self.config.max_len:
-            raise UserError(f"입력이 너무 깁니다 ({len(wide)} tokens, the model reads {self.config.max_len})", help="줄이세요 (shorten it)")
+            raise UserError(
+                f"입력이 너무 깁니다 ({len(wide)} tokens, the model reads {self.config.max_len})",
+                help="줄이세요 (shorten it)",
+            )
         return as_ids(wide)
 
     def _prefill(self, cache: Any, tokens: np.ndarray) -> None:
@@ -166,7 +212,10 @@ class Engine:
             self.model.forward(cache, tokens[begin : begin + CHUNK], "nothing")
 
     def _logprobs(self, cache: Any, tokens: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        parts = [self.model.logprobs(cache, tokens[b : b + CHUNK], targets[b : b + CHUNK]) for b in range(0, len(tokens), CHUNK)]
+        parts = [
+            self.model.logprobs(cache, tokens[b : b + CHUNK], targets[b : b + CHUNK])
+            for b in range(0, len(tokens), CHUNK)
+        ]
         return np.concatenate(parts) if parts else np.empty(0, np.float32)
 
 

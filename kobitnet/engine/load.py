@@ -12,16 +12,27 @@ from kobitnet.engine.tensors import Tensors, to_float32
 from kodata.run.errors import UserError
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
-NORMS = {"input_layernorm": "input_layernorm", "post_attention_layernorm": "post_attention_layernorm",
-         "attn_sub_norm": "self_attn.attn_sub_norm", "ffn_sub_norm": "mlp.ffn_sub_norm"}
+NORMS = {
+    "input_layernorm": "input_layernorm",
+    "post_attention_layernorm": "post_attention_layernorm",
+    "attn_sub_norm": "self_attn.attn_sub_norm",
+    "ffn_sub_norm": "mlp.ffn_sub_norm",
+}
 
 
 def linear_shapes(config: ModelConfig) -> dict[str, tuple[int, int]]:
     """(out, in) of the ternary matrices of a block, by name."""
     kv = config.kv_heads * config.head_dim
     h, i = config.hidden, config.inter
-    return {"q_proj": (h, h), "k_proj": (kv, h), "v_proj": (kv, h), "o_proj": (h, h),
-            "gate_proj": (i, h), "up_proj": (i, h), "down_proj": (h, i)}
+    return {
+        "q_proj": (h, h),
+        "k_proj": (kv, h),
+        "v_proj": (kv, h),
+        "o_proj": (h, h),
+        "gate_proj": (i, h),
+        "up_proj": (i, h),
+        "down_proj": (h, i),
+    }
 
 
 def tensor_name(layer: int, name: str) -> str:
@@ -29,8 +40,7 @@ def tensor_name(layer: int, name: str) -> str:
     return f"model.layers.{layer}.{part}.{name}"
 
 
-def load_model(folder: Path, config: ModelConfig, native: ModuleType | None,
-               head: str) -> tuple[Any, bool]:
+def load_model(folder: Path, config: ModelConfig, native: ModuleType | None, head: str) -> tuple[Any, bool]:
     """(a native Model, or a NumpyModel when native is None, with every weight in place; whether its head is bf16).
 
     `head`: fp32, bf16, or auto (as stored). Raises UserError for a missing, misshapen or non-finite tensor.
@@ -67,12 +77,24 @@ def new_model(config: ModelConfig, native: ModuleType | None) -> Any:
     """An empty model of this shape."""
     if native is None:
         return reference.NumpyModel(config)
-    return native.Model(vocab=config.vocab, hidden=config.hidden, inter=config.inter, layers=config.layers,
-                        heads=config.heads, kv_heads=config.kv_heads, head_dim=config.head_dim,
-                        max_len=config.max_len, eps=config.eps, act=config.act, inv_freq=config.inv_freq())
+    return native.Model(
+        vocab=config.vocab,
+        hidden=config.hidden,
+        inter=config.inter,
+        layers=config.layers,
+        heads=config.heads,
+        kv_heads=config.kv_heads,
+        head_dim=config.head_dim,
+        max_len=config.max_len,
+        eps=config.eps,
+        act=config.act,
+        inv_freq=config.inv_freq(),
+    )
 
 
-def quantize_latents(array: np.ndarray, dtype: str, name: str, native: ModuleType | None) -> tuple[Any, np.float32]:
+def quantize_latents(
+    array: np.ndarray, dtype: str, name: str, native: ModuleType | None
+) -> tuple[Any, np.float32]:
     """(ternary weights: native Ternary or int8 values, the scale they stand for) of latents (out, in).
 
     The mean of |w| is summed in double and rounded once; torch sums in float32 in an order that depends on its
@@ -94,14 +116,18 @@ def quantize_latents(array: np.ndarray, dtype: str, name: str, native: ModuleTyp
     return pack(array, float(scale)), value
 
 
-def _ternary(tensors: Tensors, full: str, rows: int, cols: int, config: ModelConfig, native: ModuleType | None) -> tuple[Any, float]:
+def _ternary(
+    tensors: Tensors, full: str, rows: int, cols: int, config: ModelConfig, native: ModuleType | None
+) -> tuple[Any, float]:
     name = full + ".weight"
     if config.weights == "online":
         array, dtype = tensors.array(name, (rows, cols))
         values, scale = quantize_latents(array, dtype, name, native)
         return values, float(scale)
     if rows % 4:
-        raise UserError(f"묶인 행 수가 4의 배수가 아닙니다 (packed rows not a multiple of 4): {name}", file=tensors.folder)
+        raise UserError(
+            f"묶인 행 수가 4의 배수가 아닙니다 (packed rows not a multiple of 4): {name}", file=tensors.folder
+        )
     array, dtype = tensors.array(name, (rows // 4, cols))
     if dtype != "U8":
         raise UserError(f"묶인 가중치가 아닙니다 (not packed: {dtype}): {name}", file=tensors.folder)
@@ -114,7 +140,9 @@ def _ternary(tensors: Tensors, full: str, rows: int, cols: int, config: ModelCon
     try:
         values = reference_unpack(array) if native is None else native.Ternary.from_hf(array)
     except ValueError as error:
-        raise UserError(f"잘못된 삼진 부호 (bad ternary code): {name}: {error}", file=tensors.folder) from None
+        raise UserError(
+            f"잘못된 삼진 부호 (bad ternary code): {name}: {error}", file=tensors.folder
+        ) from None
     return values, float(scale)
 
 

@@ -37,7 +37,9 @@ def pack_hf(values: np.ndarray) -> np.ndarray:
 
 def quantize(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """x (m, n) float32 -> int8 codes (m, n), scale (m,): round_half_even(x * s), s = 127 / max(|x|max, 1e-5)."""
-    scale = np.float32(1) / np.maximum(np.abs(x).max(axis=1), EPS) * np.float32(127)  # torch's 127 / x, in two roundings
+    scale = (
+        np.float32(1) / np.maximum(np.abs(x).max(axis=1), EPS) * np.float32(127)
+    )  # torch's 127 / x, in two roundings
     return np.clip(np.rint(x * scale[:, None]), -128, 127).astype(np.int8), scale
 
 
@@ -47,7 +49,9 @@ def int_matmul(x: np.ndarray, w: np.ndarray) -> np.ndarray:
 
 
 def rms_norm(x: np.ndarray, weight: np.ndarray, eps: np.float32) -> np.ndarray:
-    return weight * (x * (np.float32(1) / np.sqrt(np.mean(x * x, axis=-1, keepdims=True, dtype=np.float32) + eps)))
+    return weight * (
+        x * (np.float32(1) / np.sqrt(np.mean(x * x, axis=-1, keepdims=True, dtype=np.float32) + eps))
+    )
 
 
 class NumpyCache:
@@ -91,7 +95,9 @@ class NumpyModel:
     def set_norm(self, layer: int, name: str, weight: np.ndarray) -> None:
         self.norms[layer, name] = weight
 
-    def set_linear(self, layer: int, name: str, values: np.ndarray, scale: float, bias: np.ndarray | None = None) -> None:
+    def set_linear(
+        self, layer: int, name: str, values: np.ndarray, scale: float, bias: np.ndarray | None = None
+    ) -> None:
         self.linears[layer, name] = values, np.float32(scale), bias
 
     def nbytes(self) -> int:
@@ -129,18 +135,30 @@ class NumpyModel:
             q8 = quantize(rms_norm(h, self.norms[layer, "input_layernorm"], eps))
             q = rotate(self.linear(layer, "q_proj", *q8).reshape(m, c.heads, dim))
             k = rotate(self.linear(layer, "k_proj", *q8).reshape(m, c.kv_heads, dim))
-            keys, values = cache.append(layer, k, self.linear(layer, "v_proj", *q8).reshape(m, c.kv_heads, dim))
-            scores = np.einsum("mgsd,ngd->gsmn", q.reshape(m, c.kv_heads, share, dim), keys) * np.float32(1 / np.sqrt(np.float32(dim)))
+            keys, values = cache.append(
+                layer, k, self.linear(layer, "v_proj", *q8).reshape(m, c.kv_heads, dim)
+            )
+            scores = np.einsum("mgsd,ngd->gsmn", q.reshape(m, c.kv_heads, share, dim), keys) * np.float32(
+                1 / np.sqrt(np.float32(dim))
+            )
             seen = np.arange(len(keys))[None, :] <= np.arange(cache.length, cache.length + m)[:, None]
             scores = np.where(seen, scores, np.float32(-np.inf))
             scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
             scores /= scores.sum(axis=-1, keepdims=True)
             attn = np.einsum("gsmn,ngd->mgsd", scores, values).reshape(m, c.hidden)
-            h = h + self.linear(layer, "o_proj", *quantize(rms_norm(attn, self.norms[layer, "attn_sub_norm"], eps)))
+            h = h + self.linear(
+                layer, "o_proj", *quantize(rms_norm(attn, self.norms[layer, "attn_sub_norm"], eps))
+            )
             q8 = quantize(rms_norm(h, self.norms[layer, "post_attention_layernorm"], eps))
             gate = self.linear(layer, "gate_proj", *q8)
-            gate = np.square(np.maximum(gate, 0)) if c.act == "relu2" else gate / (1 + np.exp(-np.clip(gate, -87, None)))
-            inner = rms_norm(gate * self.linear(layer, "up_proj", *q8), self.norms[layer, "ffn_sub_norm"], eps)
+            gate = (
+                np.square(np.maximum(gate, 0))
+                if c.act == "relu2"
+                else gate / (1 + np.exp(-np.clip(gate, -87, None)))
+            )
+            inner = rms_norm(
+                gate * self.linear(layer, "up_proj", *q8), self.norms[layer, "ffn_sub_norm"], eps
+            )
             h = h + self.linear(layer, "down_proj", *quantize(inner))
         cache.length += m
         return rms_norm(h, self.final_norm, eps)
@@ -160,7 +178,11 @@ class NumpyModel:
 
 def _table(table: np.ndarray) -> np.ndarray:
     """float32 of fp32 values or bf16 bits."""
-    return (table.astype(np.uint32) << 16).view(np.float32) if table.dtype == np.uint16 else np.array(table, np.float32)
+    return (
+        (table.astype(np.uint32) << 16).view(np.float32)
+        if table.dtype == np.uint16
+        else np.array(table, np.float32)
+    )
 
 
 def as_ids(ids: Sequence[int] | Any) -> np.ndarray:

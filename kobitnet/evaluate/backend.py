@@ -30,8 +30,17 @@ class Backend(Protocol):
     def logprobs(self, ids: Sequence[int]) -> np.ndarray:
         """(n - 1,) float32: log p(ids[t + 1] | ids[:t + 1])."""
 
-    def generate(self, ids: Sequence[int], max_new_tokens: int, *, stop_ids: Sequence[int], temperature: float = 0.0,
-                 top_k: int = 0, top_p: float = 1.0, seed: int = 0) -> list[int]:
+    def generate(
+        self,
+        ids: Sequence[int],
+        max_new_tokens: int,
+        *,
+        stop_ids: Sequence[int],
+        temperature: float = 0.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        seed: int = 0,
+    ) -> list[int]:
         """New ids, the stop token not included; temperature 0 is greedy."""
 
 
@@ -44,7 +53,9 @@ def load_backend(path: str | Path, name: str) -> Backend:
     return Engine.load(path)
 
 
-def pick(logits: np.ndarray, *, temperature: float, top_k: int, top_p: float, generator: np.random.Generator) -> int:
+def pick(
+    logits: np.ndarray, *, temperature: float, top_k: int, top_p: float, generator: np.random.Generator
+) -> int:
     """The next id from logits (vocab,): the largest at temperature 0 (lowest id on a tie), else drawn.
 
     top_k keeps the k likeliest (0 = all), then top_p the fewest whose probabilities reach p.
@@ -99,18 +110,31 @@ class TorchBackend:
             hidden = hidden_states(self.model, tokens[:, :-1])[0]
             return _TokenLogprobs.apply(hidden, self.model.lm_head.weight, tokens[0, 1:]).numpy()
 
-    def steps(self, ids: Sequence[int], max_new_tokens: int, *, temperature: float = 0.0, top_k: int = 0, top_p: float = 1.0,
-              seed: int = 0) -> Iterator[tuple[int, np.ndarray]]:
+    def steps(
+        self,
+        ids: Sequence[int],
+        max_new_tokens: int,
+        *,
+        temperature: float = 0.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        seed: int = 0,
+    ) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (next id, its logits (vocab,)) one by one, without end but for max_new_tokens and the model's positions."""
         import torch
         from transformers import DynamicCache
 
         if not len(ids):
-            raise UserError("빈 입력에서는 생성할 수 없습니다 (cannot generate from nothing)", help="글을 주세요 (give a prompt)")
+            raise UserError(
+                "빈 입력에서는 생성할 수 없습니다 (cannot generate from nothing)",
+                help="글을 주세요 (give a prompt)",
+            )
         room = self.model.config.max_position_embeddings - len(ids)
         if room < 1:
-            raise UserError(f"입력이 너무 깁니다 (prompt too long: {len(ids)} tokens, the model reads {len(ids) + room})",
-                            help="앞부분을 줄이세요 (shorten it)")
+            raise UserError(
+                f"입력이 너무 깁니다 (prompt too long: {len(ids)} tokens, the model reads {len(ids) + room})",
+                help="앞부분을 줄이세요 (shorten it)",
+            )
         generator = np.random.default_rng(seed)
         past = DynamicCache(config=self.model.config)
         tokens = torch.tensor([list(ids)])
@@ -122,10 +146,21 @@ class TorchBackend:
             yield token, row
             tokens = torch.tensor([[token]])
 
-    def generate(self, ids: Sequence[int], max_new_tokens: int, *, stop_ids: Sequence[int], temperature: float = 0.0,
-                 top_k: int = 0, top_p: float = 1.0, seed: int = 0) -> list[int]:
+    def generate(
+        self,
+        ids: Sequence[int],
+        max_new_tokens: int,
+        *,
+        stop_ids: Sequence[int],
+        temperature: float = 0.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        seed: int = 0,
+    ) -> list[int]:
         stop, new = set(stop_ids), []
-        for token, _ in self.steps(ids, max_new_tokens, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed):
+        for token, _ in self.steps(
+            ids, max_new_tokens, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
+        ):
             if token in stop:
                 break
             new.append(token)

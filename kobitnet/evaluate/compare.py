@@ -34,8 +34,14 @@ class Comparison:
         return self.differs_at is None or (self.gap is not None and self.gap <= self.spread)
 
 
-def compare(reference: TorchBackend, other: Backend, prompts: Sequence[tuple[str, Sequence[int]]], *, max_new_tokens: int,
-            stop_ids: Sequence[int]) -> list[Comparison]:
+def compare(
+    reference: TorchBackend,
+    other: Backend,
+    prompts: Sequence[tuple[str, Sequence[int]]],
+    *,
+    max_new_tokens: int,
+    stop_ids: Sequence[int],
+) -> list[Comparison]:
     """Greedy continuations of each (text, ids) by both backends, compared token by token."""
     out = []
     stop = set(stop_ids)
@@ -52,8 +58,16 @@ def compare(reference: TorchBackend, other: Backend, prompts: Sequence[tuple[str
         if at is not None:
             best = np.partition(logits[at], -2)[-2:]
             gap = float(best[1] - best[0])
-        out.append(Comparison(prompt=text, torch_ids=steps, other_ids=list(theirs), differs_at=at, gap=gap,
-                              spread=self_spread(reference, [*ids, *steps], len(ids), logits)))
+        out.append(
+            Comparison(
+                prompt=text,
+                torch_ids=steps,
+                other_ids=list(theirs),
+                differs_at=at,
+                gap=gap,
+                spread=self_spread(reference, [*ids, *steps], len(ids), logits),
+            )
+        )
     return out
 
 
@@ -77,4 +91,10 @@ def self_spread(backend: TorchBackend, ids: Sequence[int], start: int, cached: S
     finally:
         torch.set_num_threads(before)
     stepwise = np.stack(list(cached))
-    return float(max(np.abs(full[0] - full[1]).max(), np.abs(full[0] - stepwise).max(), np.abs(full[1] - stepwise).max()))
+    return float(
+        max(
+            np.abs(full[0] - full[1]).max(),
+            np.abs(full[0] - stepwise).max(),
+            np.abs(full[1] - stepwise).max(),
+        )
+    )

@@ -56,7 +56,9 @@ def document_nats(backend: Backend, ids: Sequence[int], context: int, stride: in
     return total
 
 
-def score_documents(backend: Backend, shards: Shards, *, context: int, stride: int, max_tokens: int) -> Iterator[DocumentScore]:
+def score_documents(
+    backend: Backend, shards: Shards, *, context: int, stride: int, max_tokens: int
+) -> Iterator[DocumentScore]:
     """Documents in stored order until `max_tokens` are scored (0 = all).
 
     Each is read after an end-of-text token, which is what stands before a document in training, so its first token counts.
@@ -66,8 +68,11 @@ def score_documents(backend: Backend, shards: Shards, *, context: int, stride: i
     for number in range(len(shards)):
         tokens = shards.tokens(number)
         ids = [backend.tokenizer.eot_id, *tokens.tolist()]
-        yield DocumentScore(nats=document_nats(backend, ids, context, stride), tokens=len(tokens),
-                            bytes=int(sizes[tokens.astype(np.int64)].sum()))
+        yield DocumentScore(
+            nats=document_nats(backend, ids, context, stride),
+            tokens=len(tokens),
+            bytes=int(sizes[tokens.astype(np.int64)].sum()),
+        )
         done += len(tokens)
         if max_tokens and done >= max_tokens:
             return
@@ -81,5 +86,12 @@ def combine(scores: Sequence[DocumentScore]) -> Score:
     n = len(scores)
     residual = sum((s.nats / math.log(2) - bits * s.bytes) ** 2 for s in scores)
     stderr = math.sqrt(residual * n / (n - 1)) / nbytes if n > 1 else float("nan")
-    return Score(documents=n, tokens=tokens, bytes=nbytes, nats=nats, perplexity=math.exp(min(nats / max(tokens, 1), 700)),
-                 bits_per_byte=bits, stderr=stderr)
+    return Score(
+        documents=n,
+        tokens=tokens,
+        bytes=nbytes,
+        nats=nats,
+        perplexity=math.exp(min(nats / max(tokens, 1), 700)),
+        bits_per_byte=bits,
+        stderr=stderr,
+    )

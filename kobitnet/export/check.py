@@ -51,7 +51,10 @@ def compare(source: Path, export: Path) -> dict[str, object]:
     with torch.no_grad():
         logits = ours(ids).logits
         for name in expected & layers.keys():
-            relative = float((layers[name](inputs[name]) - outputs[name]).abs().max() / outputs[name].abs().max().clamp(min=1e-30))
+            relative = float(
+                (layers[name](inputs[name]) - outputs[name]).abs().max()
+                / outputs[name].abs().max().clamp(min=1e-30)
+            )
             worst = max(worst, relative)
             if not relative <= LIMIT:
                 problems.append(f"layer differs by {relative:.1e}: {name}")
@@ -60,7 +63,13 @@ def compare(source: Path, export: Path) -> dict[str, object]:
     same = float((logits.argmax(-1) == other.argmax(-1)).float().mean())
     if not (difference <= LIMIT * max(1.0, float(logits.abs().max())) or same >= 0.9):
         problems.append(f"logits differ by {difference:.1e}, argmax agreement {same:.2f}")
-    return {"problems": problems, "layers": len(expected), "worst_layer": worst, "logits": difference, "argmax_same": same}
+    return {
+        "problems": problems,
+        "layers": len(expected),
+        "worst_layer": worst,
+        "logits": difference,
+        "argmax_same": same,
+    }
 
 
 if __name__ == "__main__":

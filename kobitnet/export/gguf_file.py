@@ -20,10 +20,21 @@ from kodata.run.errors import UserError
 F32, F16, TQ2_0, I2_S = 0, 1, 35, 36
 FILE_TYPES = {TQ2_0: 37, I2_S: 40}  # general.file_type
 ALIGN = 32
-BLOCK_NAMES = {"input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm", "self_attn.attn_sub_norm": "attn_sub_norm",
-               "mlp.ffn_sub_norm": "ffn_sub_norm"}
-LINEAR_NAMES = {"q_proj": "attn_q", "k_proj": "attn_k", "v_proj": "attn_v", "o_proj": "attn_output",
-                "gate_proj": "ffn_gate", "up_proj": "ffn_up", "down_proj": "ffn_down"}
+BLOCK_NAMES = {
+    "input_layernorm": "attn_norm",
+    "post_attention_layernorm": "ffn_norm",
+    "self_attn.attn_sub_norm": "attn_sub_norm",
+    "mlp.ffn_sub_norm": "ffn_sub_norm",
+}
+LINEAR_NAMES = {
+    "q_proj": "attn_q",
+    "k_proj": "attn_k",
+    "v_proj": "attn_v",
+    "o_proj": "attn_output",
+    "gate_proj": "ffn_gate",
+    "up_proj": "ffn_up",
+    "down_proj": "ffn_down",
+}
 
 
 def pack_tq2_0(codes: np.ndarray, scale: np.float32) -> bytes:
@@ -76,29 +87,49 @@ def _refuse(config: ModelConfig, kind: int) -> None:
     block = 256 if kind == TQ2_0 else 128
     runtime = "llama.cpp (SiLU)" if kind == TQ2_0 else "bitnet.cpp (ReLU²)"
     if config.hidden % block or config.inter % block:
-        raise UserError(f"{runtime} 는 {block}의 배수만 읽습니다 (sizes must be multiples of {block}): hidden {config.hidden}, inter {config.inter}",
-                        help="--to hf-packed")
+        raise UserError(
+            f"{runtime} 는 {block}의 배수만 읽습니다 (sizes must be multiples of {block}): hidden {config.hidden}, inter {config.inter}",
+            help="--to hf-packed",
+        )
     if kind == TQ2_0 and not config.tied:
-        raise UserError(f"{runtime} 는 묶인 출력층만 계산합니다 (computes tied embeddings only)", help="--to hf-packed")
+        raise UserError(
+            f"{runtime} 는 묶인 출력층만 계산합니다 (computes tied embeddings only)", help="--to hf-packed"
+        )
     if config.bias:
-        raise UserError(f"{runtime} 는 attention_bias 를 계산하지 않습니다 (no attention_bias)", help="--to hf-packed")
+        raise UserError(
+            f"{runtime} 는 attention_bias 를 계산하지 않습니다 (no attention_bias)", help="--to hf-packed"
+        )
 
 
 def _fields(source: Path, config: ModelConfig, kind: int) -> dict[str, Any]:
     arch = "bitnet" if kind == TQ2_0 else "bitnet-b1.58"
-    sizes = {"block_count": config.layers, "embedding_length": config.hidden, "feed_forward_length": config.inter,
-             "context_length": config.max_len, "vocab_size": config.vocab, "attention.head_count": config.heads,
-             "attention.head_count_kv": config.kv_heads, "attention.layer_norm_rms_epsilon": float(config.eps),
-             "rope.dimension_count": config.head_dim, "rope.freq_base": float(config.theta)}
-    return {"general.architecture": arch, "general.name": source.resolve().parent.name or "kobitnet",
-            "general.file_type": FILE_TYPES[kind], "general.quantization_version": 2,
-            **{f"{arch}.{key}": value for key, value in sizes.items()}}
+    sizes = {
+        "block_count": config.layers,
+        "embedding_length": config.hidden,
+        "feed_forward_length": config.inter,
+        "context_length": config.max_len,
+        "vocab_size": config.vocab,
+        "attention.head_count": config.heads,
+        "attention.head_count_kv": config.kv_heads,
+        "attention.layer_norm_rms_epsilon": float(config.eps),
+        "rope.dimension_count": config.head_dim,
+        "rope.freq_base": float(config.theta),
+    }
+    return {
+        "general.architecture": arch,
+        "general.name": source.resolve().parent.name or "kobitnet",
+        "general.file_type": FILE_TYPES[kind],
+        "general.quantization_version": 2,
+        **{f"{arch}.{key}": value for key, value in sizes.items()},
+    }
 
 
 def _plan(config: ModelConfig, kind: int) -> list[tuple[str, str, tuple[int, ...], int]]:
     """(GGUF name, safetensors name, shape [out, in] or [n], type) of every tensor, in file order."""
     table = (config.vocab, config.hidden)
-    plan: list[tuple[str, str, tuple[int, ...], int]] = [("token_embd.weight", "model.embed_tokens.weight", table, F16)]
+    plan: list[tuple[str, str, tuple[int, ...], int]] = [
+        ("token_embd.weight", "model.embed_tokens.weight", table, F16)
+    ]
     if not config.tied:
         plan.append(("output.weight", "lm_head.weight", table, F16))
     plan.append(("output_norm.weight", "model.norm.weight", (config.hidden,), F32))
@@ -107,7 +138,14 @@ def _plan(config: ModelConfig, kind: int) -> list[tuple[str, str, tuple[int, ...
             n = config.inter if theirs == "ffn_sub_norm" else config.hidden
             plan.append((f"blk.{layer}.{theirs}.weight", f"model.layers.{layer}.{ours}.weight", (n,), F32))
         for ours, shape in linear_shapes(config).items():
-            plan.append((f"blk.{layer}.{LINEAR_NAMES[ours]}.weight", tensor_name(layer, ours) + ".weight", shape, kind))
+            plan.append(
+                (
+                    f"blk.{layer}.{LINEAR_NAMES[ours]}.weight",
+                    tensor_name(layer, ours) + ".weight",
+                    shape,
+                    kind,
+                )
+            )
     return plan
 
 
@@ -116,13 +154,17 @@ def nbytes(shape: tuple[int, ...], kind: int) -> int:
     return {F32: 4 * count, F16: 2 * count, TQ2_0: count // 256 * 66, I2_S: count // 4 + 32}[kind]
 
 
-def _write_header(out: BinaryIO, fields: dict[str, Any], plan: list[tuple[str, str, tuple[int, ...], int]]) -> None:
+def _write_header(
+    out: BinaryIO, fields: dict[str, Any], plan: list[tuple[str, str, tuple[int, ...], int]]
+) -> None:
     out.write(b"GGUF" + struct.pack("<IQQ", 3, len(plan), len(fields)))
     for key, value in fields.items():
         out.write(_string(key) + _value(value))
     offset = 0
     for name, _, shape, kind in plan:
-        out.write(_string(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *reversed(shape), kind, offset))
+        out.write(
+            _string(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *reversed(shape), kind, offset)
+        )
         offset += _padded(nbytes(shape, kind))
     out.write(bytes(-out.tell() % ALIGN))
 
@@ -152,7 +194,9 @@ def _codes(values: np.ndarray) -> tuple[np.ndarray, np.float32]:
 
 def _half(values: np.ndarray, name: str) -> np.ndarray:
     if np.abs(values).max() > 65504:
-        raise UserError(f"fp16 으로 담을 수 없는 값 (value too large for fp16): {name}", help="--to hf-packed")
+        raise UserError(
+            f"fp16 으로 담을 수 없는 값 (value too large for fp16): {name}", help="--to hf-packed"
+        )
     return values.astype("<f2")
 
 
@@ -164,7 +208,9 @@ def _check(path: Path, tensors: Tensors, plan: list[tuple[str, str, tuple[int, .
         size = nbytes(shape, stored)
         if stored == kind:
             codes, scale = _codes(tensors.floats(source, shape))
-            got, got_scale = (unpack_tq2_0 if kind == TQ2_0 else unpack_i2_s)(data[start : start + size], shape)
+            got, got_scale = (unpack_tq2_0 if kind == TQ2_0 else unpack_i2_s)(
+                data[start : start + size], shape
+            )
             if not np.array_equal(got, codes) or abs(float(got_scale) / float(scale) - 1) > 2**-10:
                 raise UserError(f"검사에 떨어져 내보내지 않았습니다 (export failed its check): {name}")
             checked += 1

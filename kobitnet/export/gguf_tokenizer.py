@@ -22,22 +22,35 @@ def tokenizer_fields(folder: Path, vocab: int) -> dict[str, Any]:
     model = spec.get("model") or {}
     pre = _pattern_name(spec)
     if model.get("type") != "BPE" or pre is None:
-        raise UserError("GGUF 로 담을 수 없는 토크나이저 (GGUF needs a byte-level BPE that llama.cpp knows: llama-bpe, qwen2)",
-                        file=folder, help="--to hf-packed")
+        raise UserError(
+            "GGUF 로 담을 수 없는 토크나이저 (GGUF needs a byte-level BPE that llama.cpp knows: llama-bpe, qwen2)",
+            file=folder,
+            help="--to hf-packed",
+        )
     if tokenizer.vocab_size > vocab:
-        raise UserError(f"토크나이저가 모델보다 큽니다 (tokenizer {tokenizer.vocab_size} > model {vocab})", file=folder)
+        raise UserError(
+            f"토크나이저가 모델보다 큽니다 (tokenizer {tokenizer.vocab_size} > model {vocab})", file=folder
+        )
     tokens = [f"[PAD{i}]" for i in range(vocab)]
     types = [UNUSED] * vocab
     for text, i in model["vocab"].items():
         tokens[i], types[i] = text, NORMAL
     for added in spec.get("added_tokens") or []:
-        tokens[added["id"]], types[added["id"]] = added["content"], CONTROL if added.get("special") else USER_DEFINED
+        tokens[added["id"]], types[added["id"]] = (
+            added["content"],
+            CONTROL if added.get("special") else USER_DEFINED,
+        )
     merges = [m if isinstance(m, str) else " ".join(m) for m in model.get("merges") or []]
     fields: dict[str, Any] = {
-        "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": pre, "tokenizer.ggml.tokens": tokens,
-        "tokenizer.ggml.token_type": types, "tokenizer.ggml.merges": merges,
-        "tokenizer.ggml.bos_token_id": tokenizer.bos_id, "tokenizer.ggml.eos_token_id": tokenizer.eot_id,
-        "tokenizer.ggml.eot_token_id": tokenizer.end_of_turn_id, "tokenizer.ggml.padding_token_id": tokenizer.pad_id,
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": pre,
+        "tokenizer.ggml.tokens": tokens,
+        "tokenizer.ggml.token_type": types,
+        "tokenizer.ggml.merges": merges,
+        "tokenizer.ggml.bos_token_id": tokenizer.bos_id,
+        "tokenizer.ggml.eos_token_id": tokenizer.eot_id,
+        "tokenizer.ggml.eot_token_id": tokenizer.end_of_turn_id,
+        "tokenizer.ggml.padding_token_id": tokenizer.pad_id,
         "tokenizer.ggml.add_bos_token": False,
     }
     template = folder / "chat_template.jinja"
@@ -50,5 +63,9 @@ def _pattern_name(spec: dict[str, Any]) -> str | None:
     """llama-bpe or qwen2 when the pre-tokenizer splits by exactly that regex."""
     from kotok.pattern import REGEX
 
-    found = [p.get("pattern", {}).get("Regex") for p in (spec.get("pre_tokenizer") or {}).get("pretokenizers", []) if p.get("type") == "Split"]
+    found = [
+        p.get("pattern", {}).get("Regex")
+        for p in (spec.get("pre_tokenizer") or {}).get("pretokenizers", [])
+        if p.get("type") == "Split"
+    ]
     return next((name for name, regex in REGEX.items() if found == [regex]), None)

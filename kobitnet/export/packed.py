@@ -15,8 +15,12 @@ from kodata.run.errors import UserError
 from kodata.run.files import atomic_json, read_json_object
 
 # modules_to_not_convert replaces transformers' default list, so it must name lm_head
-QUANTIZATION = {"quant_method": "bitnet", "linear_class": "autobitlinear", "quantization_mode": "offline",
-                "modules_to_not_convert": ["lm_head"]}
+QUANTIZATION = {
+    "quant_method": "bitnet",
+    "linear_class": "autobitlinear",
+    "quantization_mode": "offline",
+    "modules_to_not_convert": ["lm_head"],
+}
 
 
 def write_packed(source: Path, config: ModelConfig, folder: Path) -> None:
@@ -27,10 +31,17 @@ def write_packed(source: Path, config: ModelConfig, folder: Path) -> None:
     """
     from safetensors.torch import save_file
 
-    linears = {tensor_name(layer, name): shape for layer in range(config.layers) for name, shape in linear_shapes(config).items()}
+    linears = {
+        tensor_name(layer, name): shape
+        for layer in range(config.layers)
+        for name, shape in linear_shapes(config).items()
+    }
     odd = sorted({rows for rows, _ in linears.values() if rows % 4})
     if odd:
-        raise UserError(f"행 수가 4의 배수가 아니라 묶을 수 없습니다 (rows not a multiple of 4): {odd}", help="--to hf-online")
+        raise UserError(
+            f"행 수가 4의 배수가 아니라 묶을 수 없습니다 (rows not a multiple of 4): {odd}",
+            help="--to hf-online",
+        )
     tensors = Tensors(source)
     out: dict[str, torch.Tensor] = {}
     try:
@@ -61,6 +72,8 @@ def write_packed(source: Path, config: ModelConfig, folder: Path) -> None:
 def copy_companions(source: Path, folder: Path) -> None:
     """Tokenizer, chat template and generation settings: every small file that is not weights or config."""
     for file in sorted(source.iterdir()):
-        weights = file.suffix in (".safetensors", ".bin", ".gguf") or file.name == "model.safetensors.index.json"
+        weights = (
+            file.suffix in (".safetensors", ".bin", ".gguf") or file.name == "model.safetensors.index.json"
+        )
         if file.is_file() and not weights and file.name != "config.json" and not file.name.startswith("."):
             shutil.copyfile(file, folder / file.name)

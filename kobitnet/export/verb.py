@@ -18,8 +18,11 @@ from kodata.run.folder import open_run
 from kodata.run.result import Result
 
 Target = Literal["hf-online", "hf-packed", "gguf"]
-NAMES = {"hf-online": "잠재 가중치 그대로 (latents as trained)", "hf-packed": "2비트로 묶은 가중치 (packed 2-bit weights)",
-         "gguf": "llama.cpp · bitnet.cpp 파일 (GGUF)"}
+NAMES = {
+    "hf-online": "잠재 가중치 그대로 (latents as trained)",
+    "hf-packed": "2비트로 묶은 가중치 (packed 2-bit weights)",
+    "gguf": "llama.cpp · bitnet.cpp 파일 (GGUF)",
+}
 
 
 def export(
@@ -39,9 +42,13 @@ def export(
     source = model_folder(model)
     config = read_config(source)
     if config.weights != "online":
-        raise UserError(f"잠재 가중치가 있는 모델이 필요합니다 (export needs latents, this folder is packed): {source}",
-                        help="학습이 만든 run 폴더를 주세요 (give the run folder made by training)")
-    with open_run(output, tool="kobitnet", verb="export", config={"to": to}, inputs=[source], fresh=fresh) as run:
+        raise UserError(
+            f"잠재 가중치가 있는 모델이 필요합니다 (export needs latents, this folder is packed): {source}",
+            help="학습이 만든 run 폴더를 주세요 (give the run folder made by training)",
+        )
+    with open_run(
+        output, tool="kobitnet", verb="export", config={"to": to}, inputs=[source], fresh=fresh
+    ) as run:
         if run.done:
             return run.result()
         building = run.path / ".building"
@@ -57,8 +64,11 @@ def export(
             shutil.rmtree(building, ignore_errors=True)
         size = sum(p.stat().st_size for p in run.path.iterdir() if p.suffix in (".safetensors", ".gguf"))
         summary = {"to": to, "model": str(source), "megabytes": round(size / 1e6, 3), "check": check}
-        return run.finish(summary=summary, lines=[f"{to}: {NAMES[to]} · {size / 1e6:.1f} MB", f"검사 (check): {_told(check)}"],
-                          report=[blocks.facts(f"내보내기 (export) {to}", {"크기 (MB)": round(size / 1e6, 2), **check})])
+        return run.finish(
+            summary=summary,
+            lines=[f"{to}: {NAMES[to]} · {size / 1e6:.1f} MB", f"검사 (check): {_told(check)}"],
+            report=[blocks.facts(f"내보내기 (export) {to}", {"크기 (MB)": round(size / 1e6, 2), **check})],
+        )
 
 
 def _online(source: Path, config: ModelConfig, folder: Path) -> dict[str, Any]:
@@ -81,7 +91,11 @@ def _gguf(source: Path, config: ModelConfig, folder: Path) -> dict[str, Any]:
     return write_gguf(source, config, folder)
 
 
-_BUILDERS: dict[str, Callable[[Path, ModelConfig, Path], dict[str, Any]]] = {"hf-online": _online, "hf-packed": _packed, "gguf": _gguf}
+_BUILDERS: dict[str, Callable[[Path, ModelConfig, Path], dict[str, Any]]] = {
+    "hf-online": _online,
+    "hf-packed": _packed,
+    "gguf": _gguf,
+}
 
 
 def verify(source: Path, folder: Path) -> dict[str, Any]:
@@ -91,17 +105,25 @@ def verify(source: Path, folder: Path) -> dict[str, Any]:
         UserError: the export is not the same model, or transformers cannot open it.
     """
     env = {**os.environ, "TORCHDYNAMO_DISABLE": "1", "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
-    done = subprocess.run([sys.executable, "-m", "kobitnet.export.check", str(source.resolve()), str(folder.resolve())],
-                          capture_output=True, text=True, env=env)
+    done = subprocess.run(
+        [sys.executable, "-m", "kobitnet.export.check", str(source.resolve()), str(folder.resolve())],
+        capture_output=True,
+        text=True,
+        env=env,
+    )
     try:
         result = json.loads(done.stdout.strip().splitlines()[-1])
     except (ValueError, IndexError):
         tail = done.stderr.strip().splitlines()[-1:] or ["?"]
-        raise UserError(f"transformers 로 열 수 없어 내보내지 않았습니다 (stock transformers cannot open the export): {tail[0]}",
-                        help="pip install 'kobitnet[train]'") from None
+        raise UserError(
+            f"transformers 로 열 수 없어 내보내지 않았습니다 (stock transformers cannot open the export): {tail[0]}",
+            help="pip install 'kobitnet[train]'",
+        ) from None
     if result["problems"]:
-        raise UserError(f"검사에 떨어져 내보내지 않았습니다 (export failed its check): {'; '.join(result['problems'][:3])}",
-                        help="이 오류를 알려 주세요: 모델은 그대로입니다 (please report this; the model itself is untouched)")
+        raise UserError(
+            f"검사에 떨어져 내보내지 않았습니다 (export failed its check): {'; '.join(result['problems'][:3])}",
+            help="이 오류를 알려 주세요: 모델은 그대로입니다 (please report this; the model itself is untouched)",
+        )
     del result["problems"]
     return result
 

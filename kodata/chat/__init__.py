@@ -1,6 +1,6 @@
 """Chat and preference records: TRL's conversational JSONL, its readers and the verbs that build it.
 
-    from kodata.chat import Message, Chat, Pair, read_chats, read_pairs, write_chats, write_pairs
+from kodata.chat import Message, Chat, Pair, read_chats, read_pairs, write_chats, write_pairs
 """
 
 from kodata.chat.records import (

@@ -203,7 +203,9 @@ def _generations(path: Path) -> dict[str, list[tuple[str, str, str]]]:
                 entry = (prompt_hash, row["response"], model if isinstance(model, str) else "")
                 found.setdefault(str(row["id"]), []).append(entry)
         if wrong:
-            raise UserError(wrong, help=f"올바른 예 (a right example): {GENERATION_EXAMPLE}", file=str(path), line=line)
+            raise UserError(
+                wrong, help=f"올바른 예 (a right example): {GENERATION_EXAMPLE}", file=str(path), line=line
+            )
     return found
 
 

@@ -11,7 +11,19 @@ from kodata.chat.records import CHAT_EXAMPLE, PAIR_EXAMPLE, Chat, Message, Pair,
 _ROLE_NAMES = {
     "system": ("system", "시스템", "developer"),
     "user": ("user", "human", "사용자", "유저", "질문자", "prompter"),
-    "assistant": ("assistant", "gpt", "chatgpt", "model", "bot", "ai", "모델", "어시스턴트", "챗봇", "봇", "답변자"),
+    "assistant": (
+        "assistant",
+        "gpt",
+        "chatgpt",
+        "model",
+        "bot",
+        "ai",
+        "모델",
+        "어시스턴트",
+        "챗봇",
+        "봇",
+        "답변자",
+    ),
 }
 _ROLE_OF = {name: role for role, names in _ROLE_NAMES.items() for name in names}
 _PREFIX = re.compile(rf"^\s*({'|'.join(sorted(_ROLE_OF, key=len, reverse=True))})\s*[:：]\s*", re.IGNORECASE)
@@ -115,7 +127,9 @@ def _from_turns(record: dict[str, Any]) -> list[Message]:
     if isinstance(turns, str):
         starts = [m.start() for m in _PREFIXED_LINE.finditer(turns)]
         if not starts or turns[: starts[0]].strip():
-            raise RecordError("turns", "첫 줄에 말하는 이가 없습니다 (no speaker prefix)", example=TURNS_EXAMPLE)
+            raise RecordError(
+                "turns", "첫 줄에 말하는 이가 없습니다 (no speaker prefix)", example=TURNS_EXAMPLE
+            )
         turns = [turns[a:b] for a, b in zip(starts, [*starts[1:], len(turns)], strict=True)]
     if isinstance(turns, list) and turns and isinstance(turns[0], dict):
         return _system(record) + message_list(turns, "turns")
@@ -184,7 +198,9 @@ def message_list(value: Any, key: str) -> list[Message]:
         text_key = next((k for k in ("content", "value", "text") if k in item), "content")
         if role_key not in item or text_key not in item:
             lack = role_key if role_key not in item else text_key
-            raise RecordError(f"{at}.{lack}", f"키가 없습니다. 있는 키: {', '.join(map(str, item))} (missing key)")
+            raise RecordError(
+                f"{at}.{lack}", f"키가 없습니다. 있는 키: {', '.join(map(str, item))} (missing key)"
+            )
         name = item[role_key]
         role = _ROLE_OF.get(name.strip().lower()) if isinstance(name, str) else None
         if role is None:
@@ -201,7 +217,9 @@ def _content(value: Any, key: str) -> str:
     """A string, or the texts of OpenAI-style content parts; a picture or a tool call is refused."""
     if isinstance(value, list):
         for i, part in enumerate(value):
-            if not (isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)):
+            if not (
+                isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)
+            ):
                 raise RecordError(f"{key}[{i}]", "글이 아닌 조각입니다 (not a text part)")
         return "\n".join(part["text"] for part in value)
     return _string(value, key)
@@ -264,7 +282,9 @@ def _without_prompt_text(
 ) -> tuple[list[Message], list[Message]]:
     """Strings: the question is cut only where both answers begin with it, so a quotation in one is kept."""
     both = [*chosen, *rejected]
-    if question.strip() and all(m.content.startswith(question) and len(m.content) > len(question) for m in both):
+    if question.strip() and all(
+        m.content.startswith(question) and len(m.content) > len(question) for m in both
+    ):
         cut = [[Message(m.role, m.content[len(question) :].lstrip(), m.train)] for m in both]
         return cut[0], cut[1]
     return chosen, rejected
@@ -280,9 +300,13 @@ def _fill(record: dict[str, Any], template: str) -> str:
     for key in sorted(_fields(template)):
         if key not in record:
             seen = ", ".join(map(str, record))
-            raise RecordError(key, f"키가 없습니다. 있는 키: {seen} (missing key)", example=f'{{"{key}": "…"}}')
+            raise RecordError(
+                key, f"키가 없습니다. 있는 키: {seen} (missing key)", example=f'{{"{key}": "…"}}'
+            )
         value = record[key]
-        values[key] = "" if value is None else _string(str(value) if isinstance(value, (int, float)) else value, key)
+        values[key] = (
+            "" if value is None else _string(str(value) if isinstance(value, (int, float)) else value, key)
+        )
     if not values:
         raise RecordError("", "--prompt-field와 --response-field를 함께 주세요 (give both fields)")
     if set(values) == {template}:

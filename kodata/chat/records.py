@@ -42,7 +42,9 @@ class RecordError(ValueError):
     `reason` is a short stable name (`role_order`, `empty_answer`, …) used for counting.
     """
 
-    def __init__(self, key: str, message: str, *, reason: str = "broken", example: str = CHAT_EXAMPLE) -> None:
+    def __init__(
+        self, key: str, message: str, *, reason: str = "broken", example: str = CHAT_EXAMPLE
+    ) -> None:
         super().__init__(f"{key}: {message}" if key else message)
         self.key = key
         self.reason = reason
@@ -70,7 +72,9 @@ class Chat:
     @property
     def prompt(self) -> list[Message]:
         """Everything before the last answer (all of it when the chat ends with a question)."""
-        return self.messages[:-1] if self.messages and self.messages[-1].role == "assistant" else self.messages
+        return (
+            self.messages[:-1] if self.messages and self.messages[-1].role == "assistant" else self.messages
+        )
 
     @property
     def answer(self) -> str:
@@ -124,7 +128,9 @@ def check_messages(messages: list[Message], key: str, *, last: str, example: str
         what = "답이 없습니다 (no answer: the last message is not the assistant's)"
         if last != "assistant":
             what = "질문으로 끝나지 않습니다 (the prompt does not end with a user message)"
-        raise RecordError(key, what, reason="no_answer" if last == "assistant" else "role_order", example=example)
+        raise RecordError(
+            key, what, reason="no_answer" if last == "assistant" else "role_order", example=example
+        )
 
 
 def check_chat(chat: Chat, *, answers: bool = True) -> None:
@@ -132,9 +138,7 @@ def check_chat(chat: Chat, *, answers: bool = True) -> None:
     check_messages(chat.messages, "messages", last="assistant" if answers else "any")
     for i, message in enumerate(chat.messages):
         if message.role == "assistant" and not message.content.strip():
-            raise RecordError(
-                f"messages[{i}].content", "빈 답입니다 (empty answer)", reason="empty_answer"
-            )
+            raise RecordError(f"messages[{i}].content", "빈 답입니다 (empty answer)", reason="empty_answer")
 
 
 def check_pair(pair: Pair) -> None:
@@ -253,7 +257,9 @@ def read_pairs(path: str | Path) -> Iterator[Pair]:
 
 def user_error(error: RecordError, path: str | Path, line: int) -> UserError:
     """The error a user sees: file, line, key, reason; then a record that would be right."""
-    return UserError(str(error), help=f"올바른 예 (a right example): {error.example}", file=str(path), line=line)
+    return UserError(
+        str(error), help=f"올바른 예 (a right example): {error.example}", file=str(path), line=line
+    )
 
 
 def _check_id(value: str, line: int, seen: dict[str, int]) -> None:

@@ -51,7 +51,9 @@ class SftConfig:
             )
         for name in ("max_turns", "max_chars"):
             if getattr(self, name) < 0:
-                raise UsageError(f"--{name.replace('_', '-')}는 0 이상입니다 (must be 0 or more): {getattr(self, name)}")
+                raise UsageError(
+                    f"--{name.replace('_', '-')}는 0 이상입니다 (must be 0 or more): {getattr(self, name)}"
+                )
 
 
 @dataclass(slots=True)
@@ -94,7 +96,9 @@ def sft(
         return Result(path=None, summary=_summary(sieve, seen), report=_report(sieve, seen), lines=lines)
 
     settings = {**asdict(config), "limit": limit}
-    with open_run(output, tool="kodata", verb="sft", config=settings, inputs=files, fresh=fresh, kind="file") as run:
+    with open_run(
+        output, tool="kodata", verb="sft", config=settings, inputs=files, fresh=fresh, kind="file"
+    ) as run:
         if run.done:
             return run.result()
         with ExitStack() as stack:
@@ -221,7 +225,11 @@ def _report(sieve: Sieve, seen: _Seen) -> list[dict[str, Any]]:
             },
         ),
         blocks.funnel("남은 대화 (what is left)", stages),
-        blocks.table("원천 (sources)", ["원천 (source)", "대화 (chats)"], [list(x) for x in seen.sources.most_common(50)]),
+        blocks.table(
+            "원천 (sources)",
+            ["원천 (source)", "대화 (chats)"],
+            [list(x) for x in seen.sources.most_common(50)],
+        ),
         blocks.bars("모양 (forms)", seen.forms.most_common()),
         blocks.bars("주고받기 수 (rounds)", [(str(k), n) for k, n in sorted(seen.rounds.items())[:30]]),
     ]

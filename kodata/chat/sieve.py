@@ -69,7 +69,11 @@ class Sieve:
         if sum(s["label"] == REASONS.get(reason, reason) for s in self.samples) < _MAX_SAMPLES:
             shown = json.dumps(row, ensure_ascii=False, default=str) if row is not None else text
             self.samples.append(
-                {"label": REASONS.get(reason, reason), "text": shown[:600], "note": f"{place.file.name}:{place.line}"}
+                {
+                    "label": REASONS.get(reason, reason),
+                    "text": shown[:600],
+                    "note": f"{place.file.name}:{place.line}",
+                }
             )
         if self.dropped is None:
             return
@@ -116,7 +120,9 @@ class Sieve:
         if self.kept:
             return
         if not self.read:
-            raise UserError("입력에 기록이 없습니다 (the input holds no record)", help=f"한 줄의 예: {self.first_example}")
+            raise UserError(
+                "입력에 기록이 없습니다 (the input holds no record)", help=f"한 줄의 예: {self.first_example}"
+            )
         why = "; ".join(f"{REASONS.get(r, r)} {n}" for r, n in self.reasons.most_common())
         where = self.errors[0] if self.errors else ""
         raise UserError(
@@ -136,7 +142,9 @@ def pii_block(cleaner: Cleaner) -> list[dict[str, Any]]:
     return [blocks.table("바꾼 개인정보 (personal data replaced)", ["표 (tag)", "수 (count)"], rows)]
 
 
-def rows_of(files: list[Path], sieve: Sieve, limit: int | None = None) -> Iterator[tuple[Place, dict[str, Any]]]:
+def rows_of(
+    files: list[Path], sieve: Sieve, limit: int | None = None
+) -> Iterator[tuple[Place, dict[str, Any]]]:
     """All rows of all files in order; rows that cannot be read are dropped into the sieve."""
     for file in files:
         for line, row in read_rows(file):

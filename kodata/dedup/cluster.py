@@ -99,7 +99,9 @@ def exact_groups(digests: U64, active: npt.NDArray[np.bool_]) -> tuple[I64, I64]
     return firsts[by_number].astype(np.int64), text_of
 
 
-def decide(whole: Catalogue, minima_of: Callable[[I64], Any], sets_of: SetsOf, config: DedupConfig) -> Outcome:
+def decide(
+    whole: Catalogue, minima_of: Callable[[I64], Any], sets_of: SetsOf, config: DedupConfig
+) -> Outcome:
     """Find the clusters and say for every document whether it stays.
 
     Contaminated documents leave first. Documents with equal text (white space aside) are one text; texts
@@ -138,7 +140,9 @@ def decide(whole: Catalogue, minima_of: Callable[[I64], Any], sets_of: SetsOf, c
         outcome.action[number], outcome.value[number] = AGAINST, found_hit["overlap"]
     for index, cluster in enumerate(clusters, 1):
         outcome.cluster[cluster.members] = index
-        for member, value, exact in zip(cluster.members[1:], cluster.jaccards[1:], cluster.exact[1:], strict=True):
+        for member, value, exact in zip(
+            cluster.members[1:], cluster.jaccards[1:], cluster.exact[1:], strict=True
+        ):
             outcome.action[member], outcome.value[member] = (EXACT if exact else NEAR), value
     return outcome
 

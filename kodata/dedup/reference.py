@@ -74,12 +74,16 @@ def digest(chars: U32) -> tuple[int, int]:
         powers = np.full(len(chars), base, np.uint64)
         powers[:1] = 1
         powers = np.cumprod(powers, dtype=np.uint64)[::-1]
-        total = int(((chars.astype(np.uint64) + np.uint64(1)) * powers).sum(dtype=np.uint64)) if len(chars) else 0
+        total = (
+            int(((chars.astype(np.uint64) + np.uint64(1)) * powers).sum(dtype=np.uint64)) if len(chars) else 0
+        )
         halves.append(mix_int(total ^ len(chars)))
     return halves[0], halves[1]
 
 
-def signatures(texts: Sequence[str], n: int, count: int, seed: int) -> tuple[U32, U64, I64, npt.NDArray[np.uint8]]:
+def signatures(
+    texts: Sequence[str], n: int, count: int, seed: int
+) -> tuple[U32, U64, I64, npt.NDArray[np.uint8]]:
     """(minima [docs, count] u32, digests [docs, 2] u64, compact lengths [docs] i64, zeros [docs] u8)."""
     a, b = permutations(count, seed)
     minima = np.full((len(texts), count), 0xFFFFFFFF, np.uint32)

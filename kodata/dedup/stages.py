@@ -66,7 +66,15 @@ def sign(plan: Plan) -> None:
     """Stage 1 for every shard that has no result yet."""
     config = plan.config
     tasks = [
-        SignTask(shard, plan.signed(i), limit, config.ngram, plan.against, config.against_ngram, config.against_overlap)
+        SignTask(
+            shard,
+            plan.signed(i),
+            limit,
+            config.ngram,
+            plan.against,
+            config.against_ngram,
+            config.against_overlap,
+        )
         for i, (shard, limit) in enumerate(zip(plan.shards, plan.limits, strict=True))
         if not plan.signed(i).exists()
     ]
@@ -165,7 +173,9 @@ def write_decisions(plan: Plan, whole: Catalogue, outcome: Outcome) -> None:
             )
     with atomic_open(plan.out / "clusters.jsonl", "wb") as out:
         for index, cluster in enumerate(outcome.clusters, 1):
-            out.write(orjson.dumps(_cluster_record(plan, whole, index, cluster), option=orjson.OPT_APPEND_NEWLINE))
+            out.write(
+                orjson.dumps(_cluster_record(plan, whole, index, cluster), option=orjson.OPT_APPEND_NEWLINE)
+            )
     if plan.against:
         with atomic_open(plan.out / "against.jsonl", "wb") as out:
             for number, hit in sorted(whole.hits.items()):
@@ -204,6 +214,8 @@ def write_documents(plan: Plan) -> None:
         for i, shard in enumerate(plan.shards)
         if not plan.docs(i).exists()
     ]
-    with progress("쓰기 (writing)", total=len(plan.shards), unit="파일", done=len(plan.shards) - len(tasks)) as bar:
+    with progress(
+        "쓰기 (writing)", total=len(plan.shards), unit="파일", done=len(plan.shards) - len(tasks)
+    ) as bar:
         for kept in run_tasks(filter_shard, tasks, plan.workers):
             bar.advance(1, 남김=f"{kept:,}")

@@ -47,7 +47,9 @@ def lines_of(summary: dict[str, Any], against: bool) -> list[str]:
     return lines
 
 
-def report_of(plan: Plan, whole: Catalogue, outcome: Outcome, summary: dict[str, Any]) -> list[dict[str, Any]]:
+def report_of(
+    plan: Plan, whole: Catalogue, outcome: Outcome, summary: dict[str, Any]
+) -> list[dict[str, Any]]:
     """Funnel, per-source table, cluster sizes, cross-source matrix, Jaccard histogram and pairs to look at."""
     from kodata.report import blocks
 
@@ -61,9 +63,25 @@ def report_of(plan: Plan, whole: Catalogue, outcome: Outcome, summary: dict[str,
         left -= summary[key]
         stages.append((label, left))
     report = [blocks.funnel("중복 제거 (dedup)", stages)]
-    columns = ["원천 (source)", "들어옴 (in)", "남음 (kept)", "똑같음 (exact)", "거의 같음 (near)", "누출 (against)", "남은 글자 (chars kept)"]
+    columns = [
+        "원천 (source)",
+        "들어옴 (in)",
+        "남음 (kept)",
+        "똑같음 (exact)",
+        "거의 같음 (near)",
+        "누출 (against)",
+        "남은 글자 (chars kept)",
+    ]
     rows = [
-        [name, r["in"], r["kept"], r["exact"], r["near"], r["against"], f"{r['chars_kept'] / max(r['chars_in'], 1):.1%}"]
+        [
+            name,
+            r["in"],
+            r["kept"],
+            r["exact"],
+            r["near"],
+            r["against"],
+            f"{r['chars_kept'] / max(r['chars_in'], 1):.1%}",
+        ]
         for name, r in summary["sources"].items()
     ]
     report.append(blocks.table("원천별 (by source)", columns, rows))
@@ -73,8 +91,14 @@ def report_of(plan: Plan, whole: Catalogue, outcome: Outcome, summary: dict[str,
         number = sum(n for size, n in sizes.items() if low <= size <= high)
         documents = sum(n * size for size, n in sizes.items() if low <= size <= high)
         if number:
-            table.append([f"{low}" if low == high else f"{low}–{high if high < 10**9 else ''}", number, documents])
-    report.append(blocks.table("묶음 크기 (cluster sizes)", ["크기 (size)", "묶음 (clusters)", "문서 (documents)"], table))
+            table.append(
+                [f"{low}" if low == high else f"{low}–{high if high < 10**9 else ''}", number, documents]
+            )
+    report.append(
+        blocks.table(
+            "묶음 크기 (cluster sizes)", ["크기 (size)", "묶음 (clusters)", "문서 (documents)"], table
+        )
+    )
     crossings = cross_sources(whole, outcome.clusters)
     report.append(
         blocks.table(
@@ -101,7 +125,11 @@ def report_of(plan: Plan, whole: Catalogue, outcome: Outcome, summary: dict[str,
             {"label": whole.ids[n], "text": f"{hit['overlap']:.3f}", "note": whole.sources[n]}
             for n, hit in sorted(whole.hits.items())[:50]
         ]
-        report.append(blocks.samples("평가 자료와 겹침 (evaluation data found)", hits, note="모두: against.jsonl (all of them)"))
+        report.append(
+            blocks.samples(
+                "평가 자료와 겹침 (evaluation data found)", hits, note="모두: against.jsonl (all of them)"
+            )
+        )
     report.append(blocks.facts("찾은 과정 (how they were found)", outcome.counts))
     return report
 
@@ -162,4 +190,3 @@ def _parting(a: str, b: str) -> int:
 def _around(text: str, at: int) -> str:
     start = max(0, at - _EXCERPT // 2)
     return ("…" if start else "") + text[start : at + _EXCERPT] + ("…" if at + _EXCERPT < len(text) else "")
-

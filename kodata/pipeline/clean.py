@@ -53,14 +53,19 @@ class CleanConfig:
             if rule.profile:
                 check_profile(rule.profile)
             if rule.split not in (None, "file", "line", "blank"):
-                raise UsageError(f"split 은 file, line, blank 가운데 하나입니다 (must be file, line or blank): {rule.split}")
+                raise UsageError(
+                    f"split 은 file, line, blank 가운데 하나입니다 (must be file, line or blank): {rule.split}"
+                )
 
 
 def _rule(value: Any) -> SourceRule:
     try:
         return SourceRule(**value)
     except TypeError as error:
-        raise UsageError(f"sources: 항목이 틀렸습니다 (bad entry): {value!r}: {error}", 'sources: [{match: "*.md", licence: MIT}]') from None
+        raise UsageError(
+            f"sources: 항목이 틀렸습니다 (bad entry): {value!r}: {error}",
+            'sources: [{match: "*.md", licence: MIT}]',
+        ) from None
 
 
 def clean(
@@ -96,15 +101,23 @@ def clean(
     )  # fmt: skip
     files = input_files(inputs)
     if dry_run:
-        return _dry_run(make_plan(inputs, config.sources, settings, config.source), config, files, processes, output)
-    resolved = {**asdict(config), "limit": limit, "hub": [str(p) for _, p in files if str(p).startswith(PREFIX)]}
+        return _dry_run(
+            make_plan(inputs, config.sources, settings, config.source), config, files, processes, output
+        )
+    resolved = {
+        **asdict(config),
+        "limit": limit,
+        "hub": [str(p) for _, p in files if str(p).startswith(PREFIX)],
+    }
     paths = [path for _, path in files if not str(path).startswith(PREFIX)]
     with open_run(output, tool="kodata", verb="clean", config=resolved, inputs=paths, fresh=fresh) as run:
         if run.done:
             return run.result()
         plan_file = run.path / "work" / "plan.json"
         if not plan_file.exists():
-            make_plan(inputs, config.sources, settings, config.source, one_unit=limit is not None).save(plan_file)
+            make_plan(inputs, config.sources, settings, config.source, one_unit=limit is not None).save(
+                plan_file
+            )
         _remove_leftovers(run.path)
         return _run(run, plan_file, config, processes, limit)
 
@@ -126,7 +139,9 @@ def _run(run: Any, plan_file: Path, config: CleanConfig, workers: int, limit: in
     plan = Plan.load(plan_file)
     started = time.monotonic()
     done = _done_bytes(run.path, plan)
-    with progress("정제 (clean)", total=round(plan.size / 1e6, 3) if limit is None else None, unit="MB", done=done / 1e6) as bar:
+    with progress(
+        "정제 (clean)", total=round(plan.size / 1e6, 3) if limit is None else None, unit="MB", done=done / 1e6
+    ) as bar:
         watch = _Watch(run.path, plan, bar, done)
         run_local(run.path, plan, config, workers=workers, limit=limit, watch=watch)
     numbers = _merged(run.path, plan)
@@ -154,12 +169,16 @@ class _Watch:
         place = documents = kept = 0.0
         for index, size in enumerate(self.plan.sizes):
             if index not in self.finished and unit_file(self.folder, index).exists():
-                self.finished[index] = json.loads(unit_file(self.folder, index).read_text(encoding="utf-8"))["counts"]
+                self.finished[index] = json.loads(unit_file(self.folder, index).read_text(encoding="utf-8"))[
+                    "counts"
+                ]
             if counts := self.finished.get(index):
                 place, documents, kept = place + size, documents + counts["in"], kept + counts["kept"]
                 continue
             try:
-                seen, read, stayed = map(int, live_file(self.folder, index).read_text(encoding="ascii").split())
+                seen, read, stayed = map(
+                    int, live_file(self.folder, index).read_text(encoding="ascii").split()
+                )
             except (OSError, ValueError):
                 continue
             place, documents, kept = place + min(read, size), documents + seen, kept + stayed
@@ -200,7 +219,13 @@ def _check(numbers: Any, plan: Any, limit: int | None) -> None:
             continue  # all its files also belong to an earlier input
         if seen.get("in", 0) == seen.get("failed", 0):
             first = next((f for f in numbers.failures if f["file"].startswith(argument.rstrip("/"))), None)
-            told = f"{first['file']}:{first['place']}" if first and first["place"] else first["file"] if first else argument
+            told = (
+                f"{first['file']}:{first['place']}"
+                if first and first["place"]
+                else first["file"]
+                if first
+                else argument
+            )
             reason = first["reason"] if first else "기록이 없음 (no record)"
             raise UserError(
                 f"입력에서 한 건도 읽지 못했습니다 (no readable record in input {argument}): {told}: {reason}",
@@ -213,7 +238,9 @@ def _join_failures(folder: Path, units: int) -> int:
     from kodata.doc import read_records
     from kodata.run.files import atomic_open
 
-    files = [file for i in range(units) if (file := folder / "work" / "failed" / f"{i:05d}.jsonl.zst").exists()]
+    files = [
+        file for i in range(units) if (file := folder / "work" / "failed" / f"{i:05d}.jsonl.zst").exists()
+    ]
     if not files:
         return 0
     count = 0

@@ -142,7 +142,9 @@ def _stop(pool: ProcessPoolExecutor, *, at_once: bool) -> None:
     pool.shutdown(wait=True, cancel_futures=True)
 
 
-def run_local(folder: Path, plan: Plan, config: Any, *, workers: int, limit: int | None, watch: Callable[[], None]) -> None:
+def run_local(
+    folder: Path, plan: Plan, config: Any, *, workers: int, limit: int | None, watch: Callable[[], None]
+) -> None:
     """Do all units that are not done yet on this machine."""
     ranks = [i for i in range(len(plan.units)) if not unit_file(folder, i).exists()]
     if not ranks:
@@ -150,6 +152,10 @@ def run_local(folder: Path, plan: Plan, config: Any, *, workers: int, limit: int
     step = CleanStep(str(folder), config, limit)
     # skip_completed: what is done is known by the unit files, which are written after the data and not before
     executor = LocalExecutor(
-        [step], tasks=len(plan.units), workers=workers, logging_dir=str(folder / "work" / "logs"), skip_completed=False
+        [step],
+        tasks=len(plan.units),
+        workers=workers,
+        logging_dir=str(folder / "work" / "logs"),
+        skip_completed=False,
     )
     executor.run_ranks(ranks, watch)

@@ -19,13 +19,23 @@ def _duplicates(files: list[Path]) -> Iterator[tuple[int, int, int]]:
     """(unit, place in unit, occurrence from 2) of every kept document whose id hash was seen before."""
     import numpy as np
 
-    hashes = [np.fromfile(file, dtype=">u8") for file in files] if sum(f.stat().st_size for f in files) < 8 * SLICE_HASHES else None
+    hashes = (
+        [np.fromfile(file, dtype=">u8") for file in files]
+        if sum(f.stat().st_size for f in files) < 8 * SLICE_HASHES
+        else None
+    )
     total = sum(f.stat().st_size for f in files) // 8
     slices = max(1, -(-total // SLICE_HASHES))
     for part in range(slices):
         keys, units, places = [], [], []
         for unit, file in enumerate(files):
-            values = hashes[unit] if hashes is not None else np.memmap(file, dtype=">u8", mode="r") if file.stat().st_size else np.empty(0, ">u8")
+            values = (
+                hashes[unit]
+                if hashes is not None
+                else np.memmap(file, dtype=">u8", mode="r")
+                if file.stat().st_size
+                else np.empty(0, ">u8")
+            )
             at = np.flatnonzero(values % slices == part) if slices > 1 else np.arange(len(values))
             keys.append(np.asarray(values[at], dtype=np.uint64))
             units.append(np.full(len(at), unit, dtype=np.int32))
@@ -48,18 +58,22 @@ def disambiguate(folder: Path, units: int) -> int:
         renames = read_json_object(note)
     else:
         found: dict[int, dict[int, int]] = {}
-        for unit, place, occurrence in _duplicates([folder / "work" / "ids" / f"{i:05d}.bin" for i in range(units)]):
+        for unit, place, occurrence in _duplicates(
+            [folder / "work" / "ids" / f"{i:05d}.bin" for i in range(units)]
+        ):
             found.setdefault(unit, {})[place] = occurrence
         renames = {}
         for unit in sorted(found):
             shard = folder / "docs" / f"{unit:05d}.jsonl.zst"
             wanted = found[unit]
             renames[str(unit)] = {
-                str(place): f"{document.id}~{wanted[place]}" for place, document in enumerate(read_shard(shard)) if place in wanted
+                str(place): f"{document.id}~{wanted[place]}"
+                for place, document in enumerate(read_shard(shard))
+                if place in wanted
             }
         atomic_json(note, renames)
-    for unit, names in renames.items():
-        shard = folder / "docs" / f"{int(unit):05d}.jsonl.zst"
+    for number, names in renames.items():
+        shard = folder / "docs" / f"{int(number):05d}.jsonl.zst"
         _rewrite(shard, {int(place): name for place, name in names.items()})
     return sum(len(names) for names in renames.values())
 

@@ -21,7 +21,19 @@ HISTOGRAMS: dict[str, tuple[float, float, int, bool]] = {
 _BORDER_RULES = [rule for rule in RULES if rule.reason not in ("empty", "lost_text", "wrong_charset")]
 BORDER_SAMPLES, RANDOM_SAMPLES, MAX_SOURCES, SAMPLE_CHARS, FAILURES_SHOWN = 2, 4, 500, 600, 50
 OTHER_SOURCES = "(그 밖, others)"
-_COUNTS = ("in", "kept", "dropped", "failed", "split", "chars_in", "chars_out", "bytes_in", "bytes_out", "boilerplate", "pii_documents")
+_COUNTS = (
+    "in",
+    "kept",
+    "dropped",
+    "failed",
+    "split",
+    "chars_in",
+    "chars_out",
+    "bytes_in",
+    "bytes_out",
+    "boilerplate",
+    "pii_documents",
+)
 
 
 def _order(identity: str) -> str:
@@ -70,14 +82,20 @@ class Numbers:
         kept.sort(key=lambda item: (item[0], item[1]["id"]))
         del kept[limit:]
 
-    def decided(self, identity: str, text: str, source: str, found: Measures, profile: str, drop: Drop | None) -> None:
+    def decided(
+        self, identity: str, text: str, source: str, found: Measures, profile: str, drop: Drop | None
+    ) -> None:
         """Take samples of a decided document: at random, and where the value stood close to a limit."""
         base = {"id": identity, "source": source, "profile": profile}
         if drop is not None:
             note = {"value": round(drop.value, 4), "limit": drop.limit, "reason": drop.reason}
             distance = abs(drop.value - drop.limit) / (abs(drop.limit) or 1)
-            self.sample(f"border-drop/{drop.reason}", distance, BORDER_SAMPLES, {**base, **note, "text": text})
-            self.sample(f"drop/{drop.reason}", _order(identity), RANDOM_SAMPLES, {**base, **note, "text": text})
+            self.sample(
+                f"border-drop/{drop.reason}", distance, BORDER_SAMPLES, {**base, **note, "text": text}
+            )
+            self.sample(
+                f"drop/{drop.reason}", _order(identity), RANDOM_SAMPLES, {**base, **note, "text": text}
+            )
             return
         self.sample("keep", _order(identity), RANDOM_SAMPLES * 3, {**base, "text": text})
         limits = PROFILES[profile]
@@ -89,7 +107,9 @@ class Numbers:
             distance = abs(value - limit) / limit
             if distance < 0.2:
                 note = {"value": round(value, 4), "limit": limit, "reason": rule.reason}
-                self.sample(f"border-keep/{rule.reason}", distance, BORDER_SAMPLES, {**base, **note, "text": text})
+                self.sample(
+                    f"border-keep/{rule.reason}", distance, BORDER_SAMPLES, {**base, **note, "text": text}
+                )
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able form."""
@@ -111,6 +131,8 @@ class Numbers:
             self.histograms[name] = [a + b for a, b in zip(self.histograms[name], values, strict=True)]
         self.failures = (self.failures + other["failures"])[:FAILURES_SHOWN]
         for name, kept in other["samples"].items():
-            limit = BORDER_SAMPLES if name.startswith("border") else RANDOM_SAMPLES * (3 if name == "keep" else 1)
+            limit = (
+                BORDER_SAMPLES if name.startswith("border") else RANDOM_SAMPLES * (3 if name == "keep" else 1)
+            )
             for order, made in kept:
                 self.sample(name, order, limit, made)

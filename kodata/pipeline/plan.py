@@ -41,15 +41,29 @@ class Plan:
     def save(self, path: Path) -> None:
         """Write it as JSON, atomically."""
         units = [[_small(part) for part in unit] for unit in self.units]
-        atomic_json(path, {"format": FORMAT, "arguments": self.arguments, "settings": [asdict(s) for s in self.settings], "units": units})
+        atomic_json(
+            path,
+            {
+                "format": FORMAT,
+                "arguments": self.arguments,
+                "settings": [asdict(s) for s in self.settings],
+                "units": units,
+            },
+        )
 
     @classmethod
     def load(cls, path: Path) -> Plan:
         """Read it back. Raises UserError for another format."""
         value = read_json_object(path)
         if value.get("format") != FORMAT:
-            raise UserError("다른 판의 계획 파일 (plan of another version)", "--fresh 로 새로 시작하십시오", file=path)
-        return _plan(value["arguments"], [Settings(**s) for s in value["settings"]], [[Part(**p) for p in u] for u in value["units"]])
+            raise UserError(
+                "다른 판의 계획 파일 (plan of another version)", "--fresh 로 새로 시작하십시오", file=path
+            )
+        return _plan(
+            value["arguments"],
+            [Settings(**s) for s in value["settings"]],
+            [[Part(**p) for p in u] for u in value["units"]],
+        )
 
 
 def _small(part: Part) -> dict[str, Any]:
@@ -58,14 +72,23 @@ def _small(part: Part) -> dict[str, Any]:
 
 
 def _plan(arguments: list[str], settings: list[Settings], units: list[list[Part]]) -> Plan:
-    return Plan(arguments=arguments, settings=settings, units=units, sizes=[sum(p.size for p in unit) for unit in units])
+    return Plan(
+        arguments=arguments,
+        settings=settings,
+        units=units,
+        sizes=[sum(p.size for p in unit) for unit in units],
+    )
 
 
 def _named(argument: str, path: Path) -> str:
     """How a file is called in ids: from the given folder on, or with its own folder's name."""
     root = Path(argument)
     if root.is_dir():
-        return str(Path(root.resolve().name) / path.relative_to(root)) if path.is_relative_to(root) else path.name
+        return (
+            str(Path(root.resolve().name) / path.relative_to(root))
+            if path.is_relative_to(root)
+            else path.name
+        )
     return "/".join(path.resolve().parts[-2:])
 
 
@@ -93,7 +116,12 @@ def resolve(path: Path, name: str, rules: Iterable[SourceRule]) -> int:
 
 
 def make_plan(
-    inputs: Sequence[str], rules: Sequence[SourceRule], defaults: Settings, form: str = "auto", *, one_unit: bool = False
+    inputs: Sequence[str],
+    rules: Sequence[SourceRule],
+    defaults: Settings,
+    form: str = "auto",
+    *,
+    one_unit: bool = False,
 ) -> Plan:
     """Cut the inputs into units of about equal size. `one_unit`: everything in one, in order (for --limit)."""
     files = input_files(inputs)
@@ -120,7 +148,11 @@ def make_plan(
         wanted = (rules[rule_number - 1].form if rule_number else None) or form
         for part in parts(path, name, wanted, unit_bytes, argument):
             part.settings = rule_number
-            full = not one_unit and (size + part.size > unit_bytes or len(units[-1]) >= MAX_PARTS_A_UNIT) if units else True
+            full = (
+                not one_unit and (size + part.size > unit_bytes or len(units[-1]) >= MAX_PARTS_A_UNIT)
+                if units
+                else True
+            )
             if full:
                 units.append([])
                 size = 0

@@ -47,15 +47,22 @@ def says(numbers: Numbers, facts: dict[str, Any], folder: Path, failed: int, sec
     if failed:
         first = numbers.failures[0]
         place = f"{first['file']}:{first['place']}" if first["place"] else first["file"]
-        lines.append(f"읽지 못함 (failed) {failed:,}: {place}: {first['reason']}  → {folder / 'failed.jsonl'}")
+        lines.append(
+            f"읽지 못함 (failed) {failed:,}: {place}: {first['reason']}  → {folder / 'failed.jsonl'}"
+        )
     if facts["pii"]:
         found = " · ".join(f"{TAGS[kind]} {n:,}" for kind, n in numbers.pii.most_common(4))
         lines.append(f"개인정보 (personal data) {sum(facts['pii'].values()):,}: {found}")
     if facts["renamed_ids"]:
         lines.append(f"겹친 id 를 바꿈 (duplicate ids renamed): {facts['renamed_ids']:,}")
     if not facts["kept"]:
-        lines.append("경고: 남은 문서가 없습니다 (warning: nothing was kept); kodata inspect 로 까닭을 보십시오")
-    licences = ", ".join(f"{name} {value.get('kept', 0):,}" for name, value in sorted(numbers.licences.items(), key=lambda kv: -kv[1]["in"])[:5])
+        lines.append(
+            "경고: 남은 문서가 없습니다 (warning: nothing was kept); kodata inspect 로 까닭을 보십시오"
+        )
+    licences = ", ".join(
+        f"{name} {value.get('kept', 0):,}"
+        for name, value in sorted(numbers.licences.items(), key=lambda kv: -kv[1]["in"])[:5]
+    )
     lines.append(f"라이선스 (licences): {licences}")
     lines.append(f"시간 (time) {clock(seconds)} · 보고서 (report) {folder / 'report.html'}")
     return lines
@@ -74,7 +81,10 @@ def blocks(numbers: Numbers, facts: dict[str, Any], config: Any) -> list[dict[st
     if facts["failed"]:
         left -= facts["failed"]
         stages.append(("읽힘 (readable)", left))
-    for reason in [*(rule.reason for rule in RULES), *sorted(set(numbers.reasons) - {rule.reason for rule in RULES})]:
+    for reason in [
+        *(rule.reason for rule in RULES),
+        *sorted(set(numbers.reasons) - {rule.reason for rule in RULES}),
+    ]:
         if n := numbers.reasons.get(reason):
             left -= n
             stages.append((f"− {_label(reason)}", left))
@@ -94,7 +104,11 @@ def blocks(numbers: Numbers, facts: dict[str, Any], config: Any) -> list[dict[st
                 "프로파일 (profile)": config.profile,
             },
         ),
-        b.funnel("문서가 걸러진 까닭 (funnel)", stages, "각 줄은 그 규칙 뒤에 남은 문서 (documents left after each rule)"),
+        b.funnel(
+            "문서가 걸러진 까닭 (funnel)",
+            stages,
+            "각 줄은 그 규칙 뒤에 남은 문서 (documents left after each rule)",
+        ),
         _table(b, "종류와 프로파일 (kinds and profiles)", "종류 → 프로파일 (kind → profile)", numbers.kinds),
         _sources(b, numbers),
         _table(b, "라이선스 (licences)", "라이선스 (licence)", numbers.licences),
@@ -102,7 +116,12 @@ def blocks(numbers: Numbers, facts: dict[str, Any], config: Any) -> list[dict[st
     if numbers.pii:
         rows = [[TAGS[kind], n] for kind, n in numbers.pii.most_common()]
         report.append(
-            b.table("바꾼 개인정보 (personal data replaced)", ["표 (tag)", "수 (count)"], rows, f"문서 (documents) {facts['pii_documents']:,}")
+            b.table(
+                "바꾼 개인정보 (personal data replaced)",
+                ["표 (tag)", "수 (count)"],
+                rows,
+                f"문서 (documents) {facts['pii_documents']:,}",
+            )
         )
     limits = PROFILES["web" if config.profile == "auto" else config.profile]
     for name, counts in numbers.histograms.items():
@@ -111,20 +130,44 @@ def blocks(numbers: Numbers, facts: dict[str, Any], config: Any) -> list[dict[st
     report += _samples(b, numbers)
     if numbers.failures:
         rows = [[f["file"], f["place"], f["reason"]] for f in numbers.failures]
-        report.append(b.table("읽지 못한 기록 (failed records)", ["파일 (file)", "자리 (place)", "까닭 (reason)"], rows, total=facts["failed"]))
+        report.append(
+            b.table(
+                "읽지 못한 기록 (failed records)",
+                ["파일 (file)", "자리 (place)", "까닭 (reason)"],
+                rows,
+                total=facts["failed"],
+            )
+        )
     return report
 
 
-_COLUMNS = ["들어옴 (in)", "남김 (kept)", "버림 (dropped)", "읽지 못함 (failed)", "남은 비율 (kept %)", "글자 (chars out)"]
+_COLUMNS = [
+    "들어옴 (in)",
+    "남김 (kept)",
+    "버림 (dropped)",
+    "읽지 못함 (failed)",
+    "남은 비율 (kept %)",
+    "글자 (chars out)",
+]
 
 
 def _row(value: Any) -> list[Any]:
     total, kept = value.get("in", 0), value.get("kept", 0)
-    return [total, kept, value.get("dropped", 0), value.get("failed", 0), round(100 * kept / total, 1) if total else 0.0, value.get("chars_out", 0)]
+    return [
+        total,
+        kept,
+        value.get("dropped", 0),
+        value.get("failed", 0),
+        round(100 * kept / total, 1) if total else 0.0,
+        value.get("chars_out", 0),
+    ]
 
 
 def _table(b: Any, title: str, column: str, table: dict[str, Any]) -> dict[str, Any]:
-    rows = [[key, *_row(value)] for key, value in sorted(table.items(), key=lambda kv: (-kv[1].get("in", 0), kv[0]))]
+    rows = [
+        [key, *_row(value)]
+        for key, value in sorted(table.items(), key=lambda kv: (-kv[1].get("in", 0), kv[0]))
+    ]
     return b.table(title, [column, *_COLUMNS], rows)
 
 
@@ -145,27 +188,42 @@ def _histogram(b: Any, name: str, counts: list[int], limits: dict[str, float]) -
     if logarithm:
         edges = [10**edge for edge in edges]
     thresholds = [limits[rule.reason] for rule in RULES if rule.measure == name and rule.reason in limits]
-    return b.histogram(_NAMES[name], edges, counts, thresholds or None, note="세로줄은 웹 프로파일의 한계 (lines: limits of the profile)")
+    return b.histogram(
+        _NAMES[name],
+        edges,
+        counts,
+        thresholds or None,
+        note="세로줄은 웹 프로파일의 한계 (lines: limits of the profile)",
+    )
 
 
 def _samples(b: Any, numbers: Numbers) -> list[dict[str, Any]]:
     found = []
     for reason in (*(rule.reason for rule in RULES), "spam", "no_licence"):
-        items = []
-        for name, label in ((f"border-keep/{reason}", "남김 (kept)"), (f"border-drop/{reason}", "버림 (dropped)"), (f"drop/{reason}", "버림 (dropped)")):
+        items: list[dict[str, Any]] = []
+        for name, label in (
+            (f"border-keep/{reason}", "남김 (kept)"),
+            (f"border-drop/{reason}", "버림 (dropped)"),
+            (f"drop/{reason}", "버림 (dropped)"),
+        ):
             for _, made in numbers.samples.get(name, []):
                 note = f"{made['value']} | 한계 (limit) {made['limit']} · {made['profile']} · {made['source']} · {made['id']}"
                 if not any(item["note"] == note for item in items):
                     items.append({"label": label, "text": made["text"], "note": note})
         if any(item["label"].startswith("버림") for item in items):
             found.append(b.samples(f"경계의 글: {_label(reason)}", items))
-    kept = [{"label": made["source"], "text": made["text"], "note": made["id"]} for _, made in numbers.samples.get("keep", [])]
+    kept = [
+        {"label": made["source"], "text": made["text"], "note": made["id"]}
+        for _, made in numbers.samples.get("keep", [])
+    ]
     if kept:
         found.append(b.samples("남긴 글 (kept, at random)", kept))
     return found
 
 
-def plan_lines(numbers: Numbers, plan: Any, files: int, seconds: float, workers: int, output: Path) -> tuple[list[str], dict[str, Any]]:
+def plan_lines(
+    numbers: Numbers, plan: Any, files: int, seconds: float, workers: int, output: Path
+) -> tuple[list[str], dict[str, Any]]:
     """Lines and numbers of a dry run."""
     counts = numbers.counts
     documents = counts["in"]

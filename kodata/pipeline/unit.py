@@ -44,7 +44,9 @@ def pieces(text: str, limit: int) -> Iterator[str]:
     start = 0
     while len(text) - start > limit:
         end = start + size
-        cut = text.rfind("\n", start + size // 2, end) + 1 or text.rfind(" ", start + size // 2, end) + 1 or end
+        cut = (
+            text.rfind("\n", start + size // 2, end) + 1 or text.rfind(" ", start + size // 2, end) + 1 or end
+        )
         yield text[start:cut]
         start = cut
     yield text[start:]
@@ -95,7 +97,16 @@ class Cleaner:
                 for number, text in enumerate(pieces(item.text, self.config.max_chars), 1):
                     self.numbers.counts["split"] += number > 1
                     identity = f"{item.id}#{number}" if item.id else None
-                    yield part, Record(text, f"{item.place}#{number}", identity, item.source, {**item.meta, "part": number})
+                    yield (
+                        part,
+                        Record(
+                            text,
+                            f"{item.place}#{number}",
+                            identity,
+                            item.source,
+                            {**item.meta, "part": number},
+                        ),
+                    )
 
     def failed(self, part: Part, failure: Failure) -> dict[str, str]:
         """Count a failure; the line for failed.jsonl."""
@@ -144,17 +155,29 @@ class Cleaner:
         return document, drop, [[item.kind, item.start, item.end] for item in masked.found]
 
     def _count(
-        self, part: Part, record: Record, document: Document, licence: Any, kind: Any, profile: str, drop: Drop | None
+        self,
+        part: Part,
+        record: Record,
+        document: Document,
+        licence: Any,
+        kind: Any,
+        profile: str,
+        drop: Drop | None,
     ) -> None:
         numbers = self.numbers
-        size_in, size_out = len(record.text.encode("utf-8", "replace")), len(document.text.encode("utf-8", "replace"))
+        size_in, size_out = (
+            len(record.text.encode("utf-8", "replace")),
+            len(document.text.encode("utf-8", "replace")),
+        )
         change = _added(drop is None, len(record.text), len(document.text), size_in, size_out)
         numbers.counts.update(change)
         if drop is not None:
             numbers.reasons[drop.reason] += 1
         numbers.row(numbers.sources, document.source).update(change)
         numbers.row(numbers.licences, str(licence or "(모름, unknown)")).update(change)
-        numbers.row(numbers.kinds, f"{kind if isinstance(kind, str) and kind else '-'} → {profile}").update(change)
+        numbers.row(numbers.kinds, f"{kind if isinstance(kind, str) and kind else '-'} → {profile}").update(
+            change
+        )
         numbers.row(numbers.arguments, str(part.argument)).update({"in": 1})
 
 
@@ -219,7 +242,10 @@ def run_unit(folder: Path, index: int, plan: Plan, config: Any, *, limit: int | 
             if tell and counts["in"] % 16 == 0 and time.monotonic() - said > LIVE_SECONDS:
                 said = time.monotonic()
                 tell(counts["in"], counts["bytes_in"], counts["kept"])
-        written = {name: out.count(where) for name, where in (("kept", "docs"), ("dropped", "dropped"), ("failed", "work/failed"))}
+        written = {
+            name: out.count(where)
+            for name, where in (("kept", "docs"), ("dropped", "dropped"), ("failed", "work/failed"))
+        }
     if counts["in"] != sum(written.values()) or any(counts[name] != n for name, n in written.items()):
         raise AssertionError(f"unit {index}: {counts['in']} in, written {written}")
     with atomic_open(folder / "work" / "ids" / f"{index:05d}.bin", "wb") as handle:

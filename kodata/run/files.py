@@ -77,7 +77,10 @@ def read_json(path: str | Path) -> Any:
         raise UserError(
             f"JSON이 깨졌습니다 (broken JSON): {error.msg}", file=path, line=error.lineno
         ) from None
-    except (ValueError, RecursionError) as error:  # bad UTF-8, an integer of thousands of digits, a bomb of brackets
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # bad UTF-8, an integer of thousands of digits, a bomb of brackets
         raise UserError(f"JSON이 깨졌습니다 (broken JSON): {error}", file=path) from None
 
 

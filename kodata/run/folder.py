@@ -192,7 +192,10 @@ def _new_manifest(
 
 def _known(path: Path) -> str:
     if not path.exists():
-        raise UserError(f"파일이나 폴더가 없습니다 (no such file or folder): {path}", "경로를 확인하십시오 (check the path)")
+        raise UserError(
+            f"파일이나 폴더가 없습니다 (no such file or folder): {path}",
+            "경로를 확인하십시오 (check the path)",
+        )
     return fingerprint(path)
 
 

@@ -66,7 +66,9 @@ def find_text(row: Mapping[str, Any], field: str | None) -> tuple[str, set[str]]
         def value(match: re.Match[str]) -> str:
             found = _lookup(row, match.group(1))
             if found is _MISSING:
-                raise NoText(f'"{match.group(1)}" 열쇠가 없음 (no such key). 있는 열쇠 (keys): {keys_seen(row)}')
+                raise NoText(
+                    f'"{match.group(1)}" 열쇠가 없음 (no such key). 있는 열쇠 (keys): {keys_seen(row)}'
+                )
             used.add(match.group(1))
             return _string(found) or ""
 
@@ -84,7 +86,9 @@ def find_text(row: Mapping[str, Any], field: str | None) -> tuple[str, set[str]]
     for key in TEXT_KEYS:  # null and lists of lines only when nothing is a plain string
         if key in lowered and (text := _string(row[lowered[key]])) is not None:
             return text, {lowered[key]}
-    raise NoText(f"본문 열쇠를 못 찾음 (no known text key). 있는 열쇠 (keys): {keys_seen(row)}; --text-field 로 고르십시오")
+    raise NoText(
+        f"본문 열쇠를 못 찾음 (no known text key). 있는 열쇠 (keys): {keys_seen(row)}; --text-field 로 고르십시오"
+    )
 
 
 def record(row: Mapping[str, Any], place: str, settings: Settings) -> Record:
@@ -99,7 +103,11 @@ def record(row: Mapping[str, Any], place: str, settings: Settings) -> Record:
         meta["meta"] = inner
     identity = None
     for key in _ID_KEYS:
-        if isinstance(rest.get(key), str | int) and not isinstance(rest[key], bool) and str(rest[key]).strip():
+        if (
+            isinstance(rest.get(key), str | int)
+            and not isinstance(rest[key], bool)
+            and str(rest[key]).strip()
+        ):
             identity = str(rest.pop(key)).strip()
             break
     source = rest.pop("source", "")

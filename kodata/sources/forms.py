@@ -36,7 +36,13 @@ def recognise(name: str, head: bytes) -> str:
     if suffix in _SUFFIXES:
         return _SUFFIXES[suffix]
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:512].lower()
-    for magic, form in ((b"pk\x03\x04", "zip"), (b"par1", "parquet"), (b"arrow1", "arrow"), (b"<!doctype html", "html"), (b"<html", "html")):
+    for magic, form in (
+        (b"pk\x03\x04", "zip"),
+        (b"par1", "parquet"),
+        (b"arrow1", "arrow"),
+        (b"<!doctype html", "html"),
+        (b"<html", "html"),
+    ):
         if start.startswith(magic):
             return form
     if start.startswith(b"{"):
@@ -68,7 +74,9 @@ def parts(path: Path, name: str, form: str, unit_bytes: int, argument: int) -> l
         form = recognise(path.name, _head(text, path.name))
     size = os.path.getsize(path)
     packed = packing(path.name)[1] or form in ("parquet", "xlsx")
-    whole = Part(path=text, name=name, form=form, size=size * (_TEXT_EXPANDS if packed else 1), argument=argument)
+    whole = Part(
+        path=text, name=name, form=form, size=size * (_TEXT_EXPANDS if packed else 1), argument=argument
+    )
     if form == "jsonl" and not packed and size > 2 * unit_bytes:
         return _ranges(whole, unit_bytes)
     if form == "parquet":
@@ -150,7 +158,15 @@ def _members(whole: Part) -> list[Part]:
                 except BrokenInput:
                     pass
             form = recognise(bare, head)
-            found.append(_with(whole, name=f"{whole.name}!{name}", form="nested" if form == "zip" else form, member=number, size=info.file_size))
+            found.append(
+                _with(
+                    whole,
+                    name=f"{whole.name}!{name}",
+                    form="nested" if form == "zip" else form,
+                    member=number,
+                    size=info.file_size,
+                )
+            )
     return found or [whole]
 
 

@@ -22,7 +22,10 @@ def extract(html: str) -> tuple[str, dict[str, Any]]:
     try:
         import trafilatura
     except ImportError as error:
-        raise UserError(f"HTML을 읽으려면 trafilatura가 필요합니다 (trafilatura cannot be imported): {error}", 'pip install trafilatura "lxml[html_clean]"') from None
+        raise UserError(
+            f"HTML을 읽으려면 trafilatura가 필요합니다 (trafilatura cannot be imported): {error}",
+            'pip install trafilatura "lxml[html_clean]"',
+        ) from None
 
     logging.getLogger("trafilatura").setLevel(logging.CRITICAL)
     found = trafilatura.bare_extraction(html, include_comments=False, include_tables=True, with_metadata=True)
@@ -30,7 +33,7 @@ def extract(html: str) -> tuple[str, dict[str, Any]]:
         return "", {}
     meta = {name: getattr(found, name) for name in ("title", "date", "url") if getattr(found, name, None)}
     # A source line broken and indented inside a sentence is one line to a browser.
-    return _WRAPPED.sub(" ", found.text or ""), meta
+    return _WRAPPED.sub(" ", getattr(found, "text", None) or ""), meta
 
 
 def read_html(handle: BinaryIO, part: Part, settings: Settings) -> Iterator[Record | Failure]:
@@ -41,8 +44,16 @@ def read_html(handle: BinaryIO, part: Part, settings: Settings) -> Iterator[Reco
         text, meta = extract(page.text)
     except UserError:
         raise
-    except Exception as error:  # lxml and trafilatura raise many kinds on damaged pages; the page is named, the run goes on
+    except (
+        Exception
+    ) as error:  # lxml and trafilatura raise many kinds on damaged pages; the page is named, the run goes on
         yield Failure(part.label, "", f"HTML을 읽을 수 없음 (cannot extract HTML: {type(error).__name__})")
         return
-    meta.update({name: value for name, value in (("licence", settings.licence), ("kind", settings.kind or "web")) if value is not None})
+    meta.update(
+        {
+            name: value
+            for name, value in (("licence", settings.licence), ("kind", settings.kind or "web"))
+            if value is not None
+        }
+    )
     yield Record(text, "", None, settings.source, {**meta, "file": part.name})

@@ -29,9 +29,12 @@ def parse(address: str) -> Address:
     name, *rest = address.removeprefix(PREFIX).split(":")
     if not name or len(rest) > 2:
         raise UserError(
-            f"데이터셋 이름이 틀렸습니다 (bad dataset name): {address}", "hf:owner/name[:config[:split]], 예: hf:wikimedia/wikipedia:20231101.ko"
+            f"데이터셋 이름이 틀렸습니다 (bad dataset name): {address}",
+            "hf:owner/name[:config[:split]], 예: hf:wikimedia/wikipedia:20231101.ko",
         )
-    return Address(name, rest[0] or None if rest else None, rest[1] if len(rest) == 2 and rest[1] else "train")
+    return Address(
+        name, rest[0] or None if rest else None, rest[1] if len(rest) == 2 and rest[1] else "train"
+    )
 
 
 def open_dataset(address: str) -> Any:
@@ -40,7 +43,8 @@ def open_dataset(address: str) -> Any:
         import datasets
     except ImportError:
         raise UserError(
-            f"hf: 입력에는 datasets 라이브러리가 필요합니다 (needs the datasets library): {address}", "pip install datasets"
+            f"hf: 입력에는 datasets 라이브러리가 필요합니다 (needs the datasets library): {address}",
+            "pip install datasets",
         ) from None
     import logging
 
@@ -53,7 +57,8 @@ def open_dataset(address: str) -> Any:
     except Exception as error:  # the library raises a dozen kinds: not found, gated, offline, bad config
         text = str(error).strip().split("\n")[0][:300]
         raise UserError(
-            f"데이터셋을 열 수 없습니다 (cannot open dataset): {address}: {text}", "이름·config·split과 네트워크를 확인하십시오 (check name and network)"
+            f"데이터셋을 열 수 없습니다 (cannot open dataset): {address}: {text}",
+            "이름·config·split과 네트워크를 확인하십시오 (check name and network)",
         ) from None
 
 
@@ -61,7 +66,8 @@ def dataset_parts(address: str, argument: int) -> list[Part]:
     """One part for each file of the dataset."""
     shards = max(1, int(getattr(open_dataset(address), "num_shards", 1)))
     return [
-        Part(path=address, name=address, form="hf", shard=i, shards=shards, size=64 << 20, argument=argument) for i in range(shards)
+        Part(path=address, name=address, form="hf", shard=i, shards=shards, size=64 << 20, argument=argument)
+        for i in range(shards)
     ]
 
 

@@ -47,7 +47,11 @@ def _documents(chunks: Iterator[str], separator: str) -> Iterator[str]:
 def read_text(handle: BinaryIO, part: Part, settings: Settings) -> Iterator[Record]:
     """Records of a text file. Raises BrokenInput for a binary file."""
     separator = {"file": "", "line": "\n", "blank": "\n\n"}[settings.split]
-    meta = {name: value for name, value in (("licence", settings.licence), ("kind", settings.kind)) if value is not None}
+    meta = {
+        name: value
+        for name, value in (("licence", settings.licence), ("kind", settings.kind))
+        if value is not None
+    }
     number = 0
     for text in _documents(_decoded(handle), separator):
         number += 1

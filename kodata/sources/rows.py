@@ -65,14 +65,18 @@ def read_jsonl(handle: BinaryIO, part: Part, settings: Settings) -> Iterator[Rec
         head = handle.peek(4)[:4]  # type: ignore[attr-defined]
         if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             text = io.TextIOWrapper(handle, "utf-16", "replace", newline="\n")
-            for number, line in enumerate(text, 1):
-                yield from _line(number, line.encode("utf-8", "surrogatepass"), part, settings)
+            for number, decoded in enumerate(text, 1):
+                yield from _line(number, decoded.encode("utf-8", "surrogatepass"), part, settings)
             return
     else:
         handle.seek(part.start)
     for number, line in _lines(handle, part):
         if line is None:
-            yield Failure(part.label, str(number), f"한 줄이 {MAX_LINE_BYTES >> 20} MiB를 넘음 (line over {MAX_LINE_BYTES >> 20} MiB)")
+            yield Failure(
+                part.label,
+                str(number),
+                f"한 줄이 {MAX_LINE_BYTES >> 20} MiB를 넘음 (line over {MAX_LINE_BYTES >> 20} MiB)",
+            )
         else:
             yield from _line(number, line, part, settings)
 
@@ -107,7 +111,11 @@ def read_json(handle: BinaryIO, part: Part, settings: Settings) -> Iterator[Reco
     data = read_all(handle, MAX_JSON_BYTES)
     encoding = sniff(data[: 1 << 16])
     try:
-        root = _loads(data.removeprefix(codecs.BOM_UTF8) if encoding.startswith("utf-8") else data.decode(encoding, "replace").encode())
+        root = _loads(
+            data.removeprefix(codecs.BOM_UTF8)
+            if encoding.startswith("utf-8")
+            else data.decode(encoding, "replace").encode()
+        )
     except (ValueError, RecursionError) as error:
         if data.count(b"\n") and b"}\n{" in data.replace(b"\r", b""):
             yield from read_jsonl(io.BufferedReader(io.BytesIO(data)), part, settings)  # type: ignore[arg-type]
@@ -122,7 +130,11 @@ def read_json(handle: BinaryIO, part: Part, settings: Settings) -> Iterator[Reco
             yield record(root, "", settings)
             return
         except NoText as error:
-            lists = [k for k, v in root.items() if isinstance(v, list) and v and all(isinstance(x, Mapping) for x in v)]
+            lists = [
+                k
+                for k, v in root.items()
+                if isinstance(v, list) and v and all(isinstance(x, Mapping) for x in v)
+            ]
             named = [k for k in _LIST_KEYS if k in lists] or (lists if len(lists) == 1 else [])
             if not named:
                 yield Failure(part.label, "", f"모르는 JSON 짜임 (unknown JSON layout). {error}")
@@ -142,11 +154,17 @@ def _notebook(root: Mapping[str, Any], part: Part, settings: Settings) -> Record
         source = "".join(s for s in source if isinstance(s, str)) if isinstance(source, list) else str(source)
         if source.strip():
             pieces.append(f"```\n{source.rstrip()}\n```" if cell.get("cell_type") == "code" else source)
-    meta = {name: value for name, value in (("licence", settings.licence), ("kind", settings.kind)) if value is not None}
+    meta = {
+        name: value
+        for name, value in (("licence", settings.licence), ("kind", settings.kind))
+        if value is not None
+    }
     return Record("\n\n".join(pieces), "", None, settings.source, {**meta, "file": part.name})
 
 
-def _table(rows: Iterable[tuple[int, list[Any]]], part: Part, settings: Settings) -> Iterator[Record | Failure]:
+def _table(
+    rows: Iterable[tuple[int, list[Any]]], part: Part, settings: Settings
+) -> Iterator[Record | Failure]:
     header: list[str] | None = None
     for number, row in rows:
         if header is None:
@@ -155,10 +173,19 @@ def _table(rows: Iterable[tuple[int, list[Any]]], part: Part, settings: Settings
         if not any(cell not in (None, "") for cell in row):
             continue
         if len(row) > len(header):
-            yield Failure(part.label, str(number), f"칸이 머리줄보다 많음 (more cells than the header: {len(row)} > {len(header)})")
+            yield Failure(
+                part.label,
+                str(number),
+                f"칸이 머리줄보다 많음 (more cells than the header: {len(row)} > {len(header)})",
+            )
             continue
-        yield _made({k: v for k, v in zip(header, row, strict=False) if k and v not in (None, "")} | _empty_text(header, row, settings),
-                    part, str(number), settings)
+        yield _made(
+            {k: v for k, v in zip(header, row, strict=False) if k and v not in (None, "")}
+            | _empty_text(header, row, settings),
+            part,
+            str(number),
+            settings,
+        )
 
 
 def _empty_text(header: list[str], row: list[Any], settings: Settings) -> dict[str, str]:
@@ -166,7 +193,11 @@ def _empty_text(header: list[str], row: list[Any], settings: Settings) -> dict[s
     failure."""
     if settings.text_field:
         wanted = [name for name in header if name and name in settings.text_field]
-        return {name: "" for name in wanted if header.index(name) >= len(row) or row[header.index(name)] in (None, "")}
+        return {
+            name: ""
+            for name in wanted
+            if header.index(name) >= len(row) or row[header.index(name)] in (None, "")
+        }
     for name in header:
         if name.lower() in TEXT_KEYS:
             at = header.index(name)
@@ -250,4 +281,3 @@ def read_arrow(handle: BinaryIO, part: Part, settings: Settings) -> Iterator[Rec
                 yield _made(row, part, str(number), settings)
     except (pyarrow.ArrowException, OSError) as error:
         raise BrokenInput(f"Arrow를 읽을 수 없음 (cannot read Arrow: {_short(error)})") from None
-

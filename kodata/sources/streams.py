@@ -136,7 +136,9 @@ def open_bytes(path: str, name: str, member: int = -1) -> Iterator[BinaryIO]:
         if member >= 0:
             with open_zip(path) as archive:
                 info = archive.infolist()[member]
-                if info.file_size > MAX_MEMBER_BYTES or info.file_size > MAX_RATIO * max(info.compress_size, 1024):
+                if info.file_size > MAX_MEMBER_BYTES or info.file_size > MAX_RATIO * max(
+                    info.compress_size, 1024
+                ):
                     raise BrokenInput(f"압축을 풀면 너무 큼 (unpacks too large): {info.file_size} bytes")
                 if info.flag_bits & 0x1:
                     raise BrokenInput("암호가 걸린 zip (encrypted zip member)")

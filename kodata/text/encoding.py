@@ -17,7 +17,17 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_KOREAN_ALIASES = {"euc-kr", "euckr", "ks_c_5601-1987", "ks_c_5601", "ksc5601", "ksc_5601", "x-windows-949", "ms949", "korean"}
+_KOREAN_ALIASES = {
+    "euc-kr",
+    "euckr",
+    "ks_c_5601-1987",
+    "ks_c_5601",
+    "ksc5601",
+    "ksc_5601",
+    "x-windows-949",
+    "ms949",
+    "korean",
+}
 _META = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([A-Za-z0-9_\-]{2,30})""", re.I)
 _PLAUSIBLE = re.compile("[\n\r\t -~가-힣ㄱ-ㅣ\u3000-\u303f\u4e00-\u9fff]")
 _XML = re.compile(rb"""^\s*<\?xml[^>]{0,100}?encoding\s*=\s*["']([A-Za-z0-9_\-]{2,30})["']""")
@@ -75,14 +85,14 @@ def sniff(sample: bytes, declared: str | None = None) -> str:
     for bom, name in _BOMS:
         if sample.startswith(bom):
             return name
-    if b"\0" in sample and (name := _utf16_without_bom(sample)):
-        return name
+    if b"\0" in sample and (wide := _utf16_without_bom(sample)):
+        return wide
     # UTF-8 hardly ever fits by accident, while a declaration may be a lie of a re-saved page.
     if _fits(sample, "utf-8"):
         return "utf-8"
-    for name in dict.fromkeys((declared, "cp949")):
-        if name and name != "utf-8" and _fits(sample, name):
-            return name
+    for guess in dict.fromkeys((declared, "cp949")):
+        if guess and guess != "utf-8" and _fits(sample, guess):
+            return guess
     bad_utf8 = sample.decode("utf-8", "replace").count("�")
     bad_cp949 = sample.decode("cp949", "replace").count("�")
     return "utf-8" if bad_utf8 <= bad_cp949 else "cp949"

@@ -31,7 +31,9 @@ _ENTITY = re.compile(
 _PERCENT = re.compile(r"(?:%[Ee][A-Da-d]%[89ABab][0-9A-Fa-f]%[89ABab][0-9A-Fa-f])+")
 _HANGUL_ONLY = re.compile("[가-힣]+")
 _SIGN = re.compile(r"<[A-Za-z/!]|&[#A-Za-z]|%[Ee][A-Da-d]%")
-_PAIRED = re.compile(rf"</(?:{_BLOCK}|{_INLINE})\s*>|<br\s*/?>|<!--|<(?:{_BLOCK}|{_INLINE})\s[^<>\n]{{0,1000}}=", re.I)
+_PAIRED = re.compile(
+    rf"</(?:{_BLOCK}|{_INLINE})\s*>|<br\s*/?>|<!--|<(?:{_BLOCK}|{_INLINE})\s[^<>\n]{{0,1000}}=", re.I
+)
 
 
 def suspicious(text: str) -> bool:

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from kodata.text.syllables import COMMON, KS_X_1001
 
 _NOT_PROSE = re.compile(
-    r"```.*?(?:```|\Z)|`[^`\n]+`|https?://[^\s가-힣]+|www\.[^\s가-힣]+|</?[A-Za-z][^<>]{0,200}>|\{/\*.*?\*/\}", re.S
+    r"```.*?(?:```|\Z)|`[^`\n]+`|https?://[^\s가-힣]+|www\.[^\s가-힣]+|</?[A-Za-z][^<>]{0,200}>|\{/\*.*?\*/\}",
+    re.S,
 )
 _CODE_SIGN = re.compile(r"`|://|www\.|<[A-Za-z/]|\{/\*")
 _LETTER, _HANGUL, _HANJA, _LATIN, _KANA, _OTHER, _JAMO, _DIGIT, _SPACE, _SYMBOL, _LOST = range(11)
@@ -24,8 +25,30 @@ _TRAILERS = "\"'”’」』）)]】》〉*_~♡♥^ㅋㅎㅠㅜ "
 _ENDINGS = tuple("다요죠까네라군걸나지음함됨임")
 _BULLETS = ("-", "*", "•", "·", "ㆍ", "‧", "◆", "■", "▶", "○", "●", "※", "◇", "□", "▷", "►", "+ ")
 _ELLIPSES = ("...", "…", "..", "⋯")
-_STOPWORDS = ("의", "다", "이", "는", "에", "을", "한", "년", "하", "은", "를", "고", "에서", "가", "으로", "인", "월", "로", "되")
-_STOP_ENDING = re.compile(f"[가-힣](?:{'|'.join(sorted(_STOPWORDS, key=len, reverse=True))})[.,!?\"”’)]*(?=\\s|\\Z)")
+_STOPWORDS = (
+    "의",
+    "다",
+    "이",
+    "는",
+    "에",
+    "을",
+    "한",
+    "년",
+    "하",
+    "은",
+    "를",
+    "고",
+    "에서",
+    "가",
+    "으로",
+    "인",
+    "월",
+    "로",
+    "되",
+)
+_STOP_ENDING = re.compile(
+    f'[가-힣](?:{"|".join(sorted(_STOPWORDS, key=len, reverse=True))})[.,!?"”’)]*(?=\\s|\\Z)'
+)
 DUP_N = (5, 6, 7, 8, 9, 10)
 TOP_N = (2, 3, 4)
 MIN_TOP = 5
@@ -109,11 +132,21 @@ class Measures:
 
 def _character_class(char: str) -> int:
     code = ord(char)
-    if 0xAC00 <= code <= 0xD7A3 or 0x1100 <= code <= 0x11FF or 0xA960 <= code <= 0xA97F or 0xD7B0 <= code <= 0xD7FF:
+    if (
+        0xAC00 <= code <= 0xD7A3
+        or 0x1100 <= code <= 0x11FF
+        or 0xA960 <= code <= 0xA97F
+        or 0xD7B0 <= code <= 0xD7FF
+    ):
         return _HANGUL
     if 0x3131 <= code <= 0x318E and code != 0x318D:
         return _JAMO
-    if 0x4E00 <= code <= 0x9FFF or 0x3400 <= code <= 0x4DBF or 0xF900 <= code <= 0xFAFF or 0x20000 <= code <= 0x323AF:
+    if (
+        0x4E00 <= code <= 0x9FFF
+        or 0x3400 <= code <= 0x4DBF
+        or 0xF900 <= code <= 0xFAFF
+        or 0x20000 <= code <= 0x323AF
+    ):
         return _HANJA
     if 0x3040 <= code <= 0x30FF and code != 0x30FB:
         return _KANA
@@ -207,7 +240,9 @@ def _lines(text: str, found: Measures) -> None:
 
 
 def _top(words: Sequence[str], n: int, chars: int) -> float:
-    gram, count = max(Counter(zip(*(words[i:] for i in range(n)), strict=False)).items(), key=lambda item: item[1])
+    gram, count = max(
+        Counter(zip(*(words[i:] for i in range(n)), strict=False)).items(), key=lambda item: item[1]
+    )
     # A few times is how people write (FineWeb-2 counts an n-gram that occurs once, which kills every short text).
     return count * sum(map(len, gram)) / chars if count >= MIN_TOP else 0.0
 

@@ -20,8 +20,13 @@ def _width_table() -> dict[int, str | None]:
     table: dict[int, str | None] = {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}
     table[0xFFE6] = "₩"
     # Half-width jamo become the compatibility jamo people type (ftfy and NFKC give conjoining U+1100).
-    for start, end, target in ((0xFFA1, 0xFFBE, 0x3131), (0xFFC2, 0xFFC7, 0x314F), (0xFFCA, 0xFFCF, 0x3155),
-                               (0xFFD2, 0xFFD7, 0x315B), (0xFFDA, 0xFFDC, 0x3161)):
+    for start, end, target in (
+        (0xFFA1, 0xFFBE, 0x3131),
+        (0xFFC2, 0xFFC7, 0x314F),
+        (0xFFCA, 0xFFCF, 0x3155),
+        (0xFFD2, 0xFFD7, 0x315B),
+        (0xFFDA, 0xFFDC, 0x3161),
+    ):
         table.update({code: chr(target + code - start) for code in range(start, end + 1)})
     for code in (0x00A0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000):
         table[code] = " "
@@ -29,15 +34,45 @@ def _width_table() -> dict[int, str | None]:
     table[0x3164] = table[0xFFA0] = " "
     for code in (0x0B, 0x0C, 0x85, 0x2028, 0x2029):
         table[code] = "\n"
-    invisible = (*range(0x09), *range(0x0E, 0x20), 0x7F, *range(0x80, 0x85), *range(0x86, 0xA0), 0x00AD, 0x180E,
-                 0x200B, 0x200C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2060, 0x2070), 0xFEFF,
-                 *range(0xFFF9, 0xFFFD), 0xFFFE, 0xFFFF)
+    invisible = (
+        *range(0x09),
+        *range(0x0E, 0x20),
+        0x7F,
+        *range(0x80, 0x85),
+        *range(0x86, 0xA0),
+        0x00AD,
+        0x180E,
+        0x200B,
+        0x200C,
+        0x200E,
+        0x200F,
+        *range(0x202A, 0x202F),
+        *range(0x2060, 0x2070),
+        0xFEFF,
+        *range(0xFFF9, 0xFFFD),
+        0xFFFE,
+        0xFFFF,
+    )
     table.update(dict.fromkeys(invisible))
     table.update(dict.fromkeys(range(0xD800, 0xE000), "�"))  # lone surrogates cannot be written as UTF-8
     # Symbol-font bullets that HWP and Word leave in U+F000-F0FF; the rest of that block means nothing to a reader.
     table.update(dict.fromkeys(range(0xF000, 0xF100)))
-    table.update({0xF0B7: "•", 0xF06C: "●", 0xF09F: "•", 0xF0A7: "▪", 0xF06E: "■", 0xF075: "◆", 0xF0D8: "▶",
-                  0xF0E0: "→", 0xF0E8: "→", 0xF0FC: "✓", 0xF0FE: "☑", 0xF0A8: "□"})
+    table.update(
+        {
+            0xF0B7: "•",
+            0xF06C: "●",
+            0xF09F: "•",
+            0xF0A7: "▪",
+            0xF06E: "■",
+            0xF075: "◆",
+            0xF0D8: "▶",
+            0xF0E0: "→",
+            0xF0E8: "→",
+            0xF0FC: "✓",
+            0xF0FE: "☑",
+            0xF0A8: "□",
+        }
+    )
     return table
 
 
@@ -47,7 +82,9 @@ _EMOJI = "\u00a9\u00ae\u203c-\u2049\u2122-\u2bff\u3030\u303d\u3297\u3299\ufe0f\U
 _JOINER = re.compile(f"(?<![{_EMOJI}])\u200d|\u200d(?![{_EMOJI}])")
 _OLD_FILLER = re.compile("\u115f(?![\u1161-\u11a7\ud7b0-\ud7c6])|(?<![\u1100-\u115e\ua960-\ua97c])\u1160")
 _SAME_RUN = re.compile(rf"([ㄱ-ㅎㅏ-ㅣ!?~.^;하호히흐크허헤캬])\1{{{KEEP_RUN},}}")
-_EMOJI_RUN = re.compile("([\u2661\u2665\u2763\u2764\U0001f300-\U0001faff]\ufe0f?[\U0001f3fb-\U0001f3ff]?)\\1{3,}")
+_EMOJI_RUN = re.compile(
+    "([\u2661\u2665\u2763\u2764\U0001f300-\U0001faff]\ufe0f?[\U0001f3fb-\U0001f3ff]?)\\1{3,}"
+)
 _MIXED_RUN = re.compile("[ㅋㅎㅠㅜㅡㅇㄷ]{7,}")
 _WIDE_GAP = re.compile(r"(?<=[가-힣])[ \t]{2,}(?=\S)|(?<=\S)[ \t]{2,}(?=[가-힣])")
 _DEEP_INDENT = re.compile(r"^[ \t]{20,}", re.M)

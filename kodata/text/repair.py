@@ -21,8 +21,14 @@ _RUN = re.compile(f"[{_HIGH}]{{4,}}")
 _HANGUL = re.compile("[가-힣]")
 _FTFY = re.compile("[ìíëêâÃÂ][\x80-\xbf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]")
 _LOST = re.compile("[占쏙옙�]")
-_TO_BYTE = {ord(c): 0x80 + i for i, c in zip(
-    (0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 30, 31), _CP1252, strict=True)}
+_TO_BYTE = {
+    ord(c): 0x80 + i
+    for i, c in zip(
+        (0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 30, 31),
+        _CP1252,
+        strict=True,
+    )
+}
 
 
 def suspicious(text: str) -> bool:

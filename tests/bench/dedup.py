@@ -44,7 +44,13 @@ def speed(data: Path) -> None:
     join, (_, counts) = best(lambda: native.clusters(table, bands, rows, LARGE, least, values, offsets, 0.75))
     total = sign + flag + shingle + join
     print(f"{len(texts):,} documents, {chars:,} characters, {len(unique):,} texts, isa {native.isa()}")
-    for name, seconds in (("signatures", sign), ("buckets", flag), ("sets of candidates", shingle), ("verify, join", join), ("all", total)):
+    for name, seconds in (
+        ("signatures", sign),
+        ("buckets", flag),
+        ("sets of candidates", shingle),
+        ("verify, join", join),
+        ("all", total),
+    ):
         print(f"{name:20s} {seconds:7.3f} s  {chars / seconds / 1e6:8.1f} M characters/s")
     print(counts)
     for isa in ("avx512f", "avx2", "sse4.1", "plain"):
@@ -73,7 +79,9 @@ def pairs(data: Path) -> None:
         right, wrong = int((hit & (given >= 0.8)).sum()), int((hit & (given < 0.6)).sum())
         positive, middle = int((given >= 0.8).sum()), int((hit & (given >= 0.6) & (given < 0.8)).sum())
         f1 = 2 * right / (right + wrong + positive)
-        print(f"threshold {threshold}: recall {right}/{positive}, .6-.8 {middle}, below .6 {wrong}, F1 {f1:.4f}")
+        print(
+            f"threshold {threshold}: recall {right}/{positive}, .6-.8 {middle}, below .6 {wrong}, F1 {f1:.4f}"
+        )
 
 
 if __name__ == "__main__":

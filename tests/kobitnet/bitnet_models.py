@@ -6,8 +6,12 @@ from typing import Any
 
 import torch
 
-ONLINE = {"quant_method": "bitnet", "linear_class": "autobitlinear", "quantization_mode": "online",
-          "modules_to_not_convert": ["lm_head"]}
+ONLINE = {
+    "quant_method": "bitnet",
+    "linear_class": "autobitlinear",
+    "quantization_mode": "online",
+    "modules_to_not_convert": ["lm_head"],
+}
 
 
 def make_model(folder: Path, *, seed: int = 0, dtype: torch.dtype = torch.float32, **shape: Any) -> Path:
@@ -15,9 +19,21 @@ def make_model(folder: Path, *, seed: int = 0, dtype: torch.dtype = torch.float3
     from transformers import BitNetConfig, BitNetForCausalLM
 
     torch.manual_seed(seed)
-    wanted = {"vocab_size": 320, "hidden_size": 128, "intermediate_size": 352, "num_hidden_layers": 2,
-              "num_attention_heads": 4, "num_key_value_heads": 2, "hidden_act": "relu2", "max_position_embeddings": 512,
-              "tie_word_embeddings": True, "bos_token_id": None, "eos_token_id": 317, "initializer_range": 0.05, **shape}
+    wanted = {
+        "vocab_size": 320,
+        "hidden_size": 128,
+        "intermediate_size": 352,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "hidden_act": "relu2",
+        "max_position_embeddings": 512,
+        "tie_word_embeddings": True,
+        "bos_token_id": None,
+        "eos_token_id": 317,
+        "initializer_range": 0.05,
+        **shape,
+    }
     model = BitNetForCausalLM(BitNetConfig(**wanted))
     for name, parameter in model.named_parameters():
         if "norm" in name:

@@ -22,7 +22,12 @@ from . import toy
 
 def saved(folder, quant="b1.58"):
     made = toy.tokenizer()
-    model = build_model(model_config(toy.SMALL, vocab_size=made.vocab_size, eos=made.eot_id, pad=made.pad_id), quant, groups=2, seed=4)
+    model = build_model(
+        model_config(toy.SMALL, vocab_size=made.vocab_size, eos=made.eot_id, pad=made.pad_id),
+        quant,
+        groups=2,
+        seed=4,
+    )
     save_settings(folder, model, made, quant=quant, groups=2, stage="pretrain")
     write_tensors(folder / "model.safetensors", state_tensors(model))
     return model.eval()
@@ -92,7 +97,9 @@ def test_refusals(tmp_path):
     with pytest.raises(UserError, match="without quantization_config"):
         load_model(case("naked", quantization_config=None))
     with pytest.raises(UserError, match="packed weights"):
-        load_model(case("packed", quantization_config={"linear_class": "bitlinear", "quantization_mode": "offline"}))
+        load_model(
+            case("packed", quantization_config={"linear_class": "bitlinear", "quantization_mode": "offline"})
+        )
     with pytest.raises(UserError, match="not a BitNet model"):
         load_model(case("llama", model_type="llama"))
     with pytest.raises(UserError, match="do not fit"):

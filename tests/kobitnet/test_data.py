@@ -78,7 +78,9 @@ def test_packed_rows(tmp_path):
         for segment in batch.segments[row].unique().tolist():
             where = batch.segments[row] == segment
             if segment < 0:
-                assert (batch.targets[row][where] == IGNORE).all() and (batch.input_ids[row][where] == 319).all()
+                assert (batch.targets[row][where] == IGNORE).all() and (
+                    batch.input_ids[row][where] == 319
+                ).all()
                 continue
             assert batch.position_ids[row][where].tolist() == list(range(int(where.sum())))
             seen += 1

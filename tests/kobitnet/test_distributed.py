@@ -38,8 +38,16 @@ def launch(shards, run, size):
         port = free.getsockname()[1]
     processes = []
     for rank in range(size):
-        env = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "RANK": str(rank), "WORLD_SIZE": str(size)}
-        processes.append(subprocess.Popen([sys.executable, "-c", code], env=env, stderr=subprocess.PIPE, text=True))
+        env = {
+            **os.environ,
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(port),
+            "RANK": str(rank),
+            "WORLD_SIZE": str(size),
+        }
+        processes.append(
+            subprocess.Popen([sys.executable, "-c", code], env=env, stderr=subprocess.PIPE, text=True)
+        )
     for process in processes:
         _, err = process.communicate(timeout=300)
         assert process.returncode == 0, err
@@ -53,7 +61,10 @@ def test_two_processes_are_one(tmp_path):
     one, two = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("one", "two"))
     # Adam divides by the gradient's own size, so where that is next to nothing the order of additions shows.
     assert max(float((one[n] - two[n]).abs().max()) for n in one) < 2e-4
-    curves = [json.loads((tmp_path / name / "stats.json").read_text())["summary"]["curve"] for name in ("one", "two")]
+    curves = [
+        json.loads((tmp_path / name / "stats.json").read_text())["summary"]["curve"]
+        for name in ("one", "two")
+    ]
     for a, b in zip(*curves, strict=True):
         assert b["loss"] == pytest.approx(a["loss"], abs=1e-4)
     assert curves[1][0]["loss"] == pytest.approx(curves[0][0]["loss"], rel=1e-6)

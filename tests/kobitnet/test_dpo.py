@@ -24,10 +24,17 @@ def tuned(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tuned")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sizes.PRESETS, "tiny", toy.SMALL)
-        train(toy.text_shards(folder / "text"), output=folder / "run",
-              config=TrainConfig(steps=15, batch_size=4, seq_len=64, threads=1, eval_every=0))
-        sft(toy.chat_shards(folder / "chat"), source=folder / "run", output=folder / "sft",
-            config=SftConfig(steps=5, batch_size=2, seq_len=192, lr=2e-3, threads=1, eval_every=0))
+        train(
+            toy.text_shards(folder / "text"),
+            output=folder / "run",
+            config=TrainConfig(steps=15, batch_size=4, seq_len=64, threads=1, eval_every=0),
+        )
+        sft(
+            toy.chat_shards(folder / "chat"),
+            source=folder / "run",
+            output=folder / "sft",
+            config=SftConfig(steps=5, batch_size=2, seq_len=192, lr=2e-3, threads=1, eval_every=0),
+        )
     return folder / "sft"
 
 
@@ -37,7 +44,9 @@ def pairs(tmp_path_factory):
 
 
 def settings(**changes):
-    return DpoConfig(**{"steps": 12, "batch_size": 3, "lr": 1e-3, "threads": 1, "eval_every": 0, "log_every": 1, **changes})
+    return DpoConfig(
+        **{"steps": 12, "batch_size": 3, "lr": 1e-3, "threads": 1, "eval_every": 0, "log_every": 1, **changes}
+    )
 
 
 def test_first_loss_is_ln_2_and_the_margin_grows(tuned, pairs, tmp_path):
@@ -61,7 +70,9 @@ def test_reference_is_the_sum_over_answer_tokens(tuned, pairs):
             ids = torch.from_numpy(shards.tokens(2 * number + side).astype(np.int64))
             mask = torch.from_numpy(shards.mask(2 * number + side)[1:] == 1)
             with torch.no_grad():
-                logp = model(input_ids=ids[None]).logits[0, :-1].log_softmax(-1).gather(-1, ids[1:, None])[:, 0]
+                logp = (
+                    model(input_ids=ids[None]).logits[0, :-1].log_softmax(-1).gather(-1, ids[1:, None])[:, 0]
+                )
             assert reference[number, side] == pytest.approx(float(logp[mask].sum()), abs=1e-2)
 
 
@@ -70,11 +81,15 @@ def test_loss_by_hand(tuned, pairs, smoothing):
     model, tokenizer = load_model(tuned)
     source = Pairs(open_shards(pairs), 256, 0, pad_id=tokenizer.pad_id)
     policy = reference_logprobs(model, source, settings(), "test")
-    source.reference = policy - np.array([[2.0, 0.5]], dtype=np.float32)  # as if the policy had gained 2 and 0.5 nats
+    source.reference = policy - np.array(
+        [[2.0, 0.5]], dtype=np.float32
+    )  # as if the policy had gained 2 and 0.5 nats
     with torch.no_grad():
         loss = preference(0.1, smoothing)(model, source.of(np.arange(6)))
     margin = 0.1 * (2.0 - 0.5)
-    one = -(1 - smoothing) * math.log(1 / (1 + math.exp(-margin))) - smoothing * math.log(1 / (1 + math.exp(margin)))
+    one = -(1 - smoothing) * math.log(1 / (1 + math.exp(-margin))) - smoothing * math.log(
+        1 / (1 + math.exp(margin))
+    )
     assert float(loss.total) / loss.count == pytest.approx(one, abs=1e-3)
     assert loss.metrics["margin"] / 6 == pytest.approx(margin, abs=1e-3)
     assert loss.metrics["accuracy"] == 6
@@ -98,7 +113,9 @@ def test_interrupted_dpo_keeps_its_reference(tuned, pairs, tmp_path, monkeypatch
     dpo(pairs, source=tuned, output=tmp_path / "cut", config=settings(save_every=3))
     a, b = ((tmp_path / n / "model" / "model.safetensors").read_bytes() for n in ("whole", "cut"))
     assert a == b
-    curves = [json.loads((tmp_path / n / "stats.json").read_text())["summary"]["curve"] for n in ("whole", "cut")]
+    curves = [
+        json.loads((tmp_path / n / "stats.json").read_text())["summary"]["curve"] for n in ("whole", "cut")
+    ]
     assert curves[0] == curves[1]
 
 

@@ -15,10 +15,20 @@ from tests.kobitnet.bitnet_models import edit_config, make_model, stock_model
 VARIANTS = {
     "gqa-relu2-tied": {},
     "mha-silu-untied": {"num_key_value_heads": 4, "hidden_act": "silu", "tie_word_embeddings": False},
-    "wide-theta": {"hidden_size": 256, "intermediate_size": 688, "num_key_value_heads": 1, "num_hidden_layers": 4,
-                   "rope_parameters": {"rope_theta": 10000.0, "rope_type": "default"}},
-    "odd-sizes": {"hidden_size": 120, "intermediate_size": 206, "num_attention_heads": 6, "num_key_value_heads": 3,
-                  "vocab_size": 331},
+    "wide-theta": {
+        "hidden_size": 256,
+        "intermediate_size": 688,
+        "num_key_value_heads": 1,
+        "num_hidden_layers": 4,
+        "rope_parameters": {"rope_theta": 10000.0, "rope_type": "default"},
+    },
+    "odd-sizes": {
+        "hidden_size": 120,
+        "intermediate_size": 206,
+        "num_attention_heads": 6,
+        "num_key_value_heads": 3,
+        "vocab_size": 331,
+    },
     "bias": {"attention_bias": True},
     "bf16": {"dtype": torch.bfloat16},
 }
@@ -85,13 +95,20 @@ def test_blocks_are_exact_for_the_same_codes(tiny: Path) -> None:
 
 
 @pytest.mark.parametrize("variant", ["gqa-relu2-tied", "mha-silu-untied", "odd-sizes"])
-def test_numpy_twin_agrees(folders: dict[str, Path], variant: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+def test_numpy_twin_agrees(
+    folders: dict[str, Path], variant: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
     cpu.warn_slow.cache_clear()
     slow = without_native(monkeypatch, folders[variant])
     assert isinstance(slow.model, NumpyModel) and slow.isa == "python"
     assert "numpy" in capsys.readouterr().err
     native = Engine.load(folders[variant])
-    differences = np.concatenate([np.abs(slow.logits(IDS[i : i + 8]) - native.logits(IDS[i : i + 8])).max(axis=1) for i in range(0, 96, 8)])
+    differences = np.concatenate(
+        [
+            np.abs(slow.logits(IDS[i : i + 8]) - native.logits(IDS[i : i + 8])).max(axis=1)
+            for i in range(0, 96, 8)
+        ]
+    )
     assert np.median(differences) < 1e-5
     assert (differences > 1e-4).mean() < 0.15
     assert slow.generate(IDS[:5], 4) == native.generate(IDS[:5], 4)
@@ -105,7 +122,10 @@ def test_cutting_and_threads_do_not_change_a_bit(tiny: Path) -> None:
     one_by_one = [engine.model.forward(cache, np.array([i], np.int32), "last")[0] for i in IDS]
     assert (np.stack(one_by_one) == whole).all()
     cache = engine.model.cache()
-    uneven = [engine.model.forward(cache, np.array(part, np.int32), "all") for part in (IDS[:13], IDS[13:14], IDS[14:90], IDS[90:])]
+    uneven = [
+        engine.model.forward(cache, np.array(part, np.int32), "all")
+        for part in (IDS[:13], IDS[13:14], IDS[14:90], IDS[90:])
+    ]
     assert (np.concatenate(uneven) == whole).all()
 
 
@@ -129,7 +149,12 @@ def test_logprobs_and_scores(tiny: Path) -> None:
     assert got.dtype == np.float32 and got.shape == (len(IDS) - 1,)
     assert np.abs(got - expected).max() < 2e-6
     # choices after one context, then another context with a common prefix: the same bits as from scratch
-    for context, choice in [(IDS[:60], IDS[60:64]), (IDS[:60], [5, 6]), (IDS[:40] + [7, 8], [9]), (IDS[:1], IDS[1:3])]:
+    for context, choice in [
+        (IDS[:60], IDS[60:64]),
+        (IDS[:60], [5, 6]),
+        (IDS[:40] + [7, 8], [9]),
+        (IDS[:1], IDS[1:3]),
+    ]:
         fresh = Engine.load(tiny).score(context, choice)
         assert (engine.score(context, choice) == fresh).all()
         assert (fresh == engine.logprobs([*context, *choice])[len(context) - 1 :]).all()
@@ -197,7 +222,9 @@ def test_two_threads_of_python_at_once(tiny: Path) -> None:
     engine = Engine.load(tiny, threads=2)
     expected = engine.generate(IDS[:9], 30)
     results: list[list[int]] = []
-    workers = [threading.Thread(target=lambda: results.append(engine.generate(IDS[:9], 30))) for _ in range(4)]
+    workers = [
+        threading.Thread(target=lambda: results.append(engine.generate(IDS[:9], 30))) for _ in range(4)
+    ]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -206,7 +233,10 @@ def test_two_threads_of_python_at_once(tiny: Path) -> None:
 
 
 def test_bf16_head(folders: dict[str, Path]) -> None:
-    exact, rounded = Engine.load(folders["mha-silu-untied"]), Engine.load(folders["mha-silu-untied"], head="bf16")
+    exact, rounded = (
+        Engine.load(folders["mha-silu-untied"]),
+        Engine.load(folders["mha-silu-untied"], head="bf16"),
+    )
     assert rounded.head_bf16 and not exact.head_bf16
     a, b = exact.logits(IDS[:20]), rounded.logits(IDS[:20])
     assert 0 < np.abs(a - b).max() < 0.02 * np.abs(a).max()
@@ -230,7 +260,20 @@ def test_rope_frequencies_are_those_of_torch() -> None:
 
     for theta in (10000.0, 500000.0):
         for dim in (16, 64, 128):
-            config = ModelConfig(vocab=8, hidden=dim, inter=8, layers=1, heads=1, kv_heads=1, max_len=8, eps=1e-5, act="relu2",
-                                 theta=theta, tied=True, bias=False, weights="online")
+            config = ModelConfig(
+                vocab=8,
+                hidden=dim,
+                inter=8,
+                layers=1,
+                heads=1,
+                kv_heads=1,
+                max_len=8,
+                eps=1e-5,
+                act="relu2",
+                theta=theta,
+                tied=True,
+                bias=False,
+                weights="online",
+            )
             expected = 1.0 / (theta ** (torch.arange(0, dim, 2, dtype=torch.float) / dim))
             assert np.abs(config.inv_freq() / expected.numpy() - 1).max() < 1.3e-7

@@ -38,9 +38,13 @@ def pack_folder(source: Path, folder: Path, linear_class: str) -> Path:
         mean = w.abs().mean().clamp(min=1e-5)
         codes = (w * (1.0 / mean)).round().clamp(-1, 1).to(torch.int8)
         tensors[name] = torch.from_numpy(pack_hf(codes.numpy()))
-        tensors[name.replace(".weight", ".weight_scale")] = (mean if linear_class == "autobitlinear" else 1.0 / mean).reshape(1)
+        tensors[name.replace(".weight", ".weight_scale")] = (
+            mean if linear_class == "autobitlinear" else 1.0 / mean
+        ).reshape(1)
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    edit_config(folder, quantization_config={**ONLINE, "linear_class": linear_class, "quantization_mode": "offline"})
+    edit_config(
+        folder, quantization_config={**ONLINE, "linear_class": linear_class, "quantization_mode": "offline"}
+    )
     return folder
 
 
@@ -66,29 +70,37 @@ def test_shards(latents: Path, tmp_path: Path) -> None:
     index = tmp_path / "shards" / "model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": {n: f for f, part in parts.items() for n in part}}))
     assert (Engine.load(tmp_path / "shards").logits(IDS) == Engine.load(latents).logits(IDS)).all()
-    for bad in ('{"weight_map": {"x": "../../etc/passwd"}}', '{"weight_map": [1]}', "{", '{"weight_map": {"x": 3}}'):
+    for bad in (
+        '{"weight_map": {"x": "../../etc/passwd"}}',
+        '{"weight_map": [1]}',
+        "{",
+        '{"weight_map": {"x": 3}}',
+    ):
         index.write_text(bad)
         with pytest.raises(UserError):
             Engine.load(tmp_path / "shards")
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"model_type": "llama"}, "b1.58"),
-    ({"quantization_config": None}, "full precision"),
-    ({"quantization_config": {**ONLINE, "modules_to_not_convert": ["q_proj"]}}, "lm_head"),
-    ({"quantization_config": {**ONLINE, "use_rms_norm": True}}, "use_rms_norm"),
-    ({"quantization_config": {**ONLINE, "quantization_mode": "sideways"}}, "sideways"),
-    ({"hidden_act": "gelu"}, "gelu"),
-    ({"num_attention_heads": 3}, "divide"),
-    ({"hidden_size": -4}, "hidden_size"),
-    ({"hidden_size": 1 << 60}, "hidden_size"),
-    ({"vocab_size": "many"}, "vocab_size"),
-    ({"num_hidden_layers": True}, "num_hidden_layers"),
-    ({"rms_norm_eps": float("nan")}, "rms_norm_eps"),
-    ({"vocab_size": 640}, "shape"),
-    ({"num_hidden_layers": 3}, "layers.2"),
-    ({"kobitnet": {"quant": "b1"}}, "b1"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model_type": "llama"}, "b1.58"),
+        ({"quantization_config": None}, "full precision"),
+        ({"quantization_config": {**ONLINE, "modules_to_not_convert": ["q_proj"]}}, "lm_head"),
+        ({"quantization_config": {**ONLINE, "use_rms_norm": True}}, "use_rms_norm"),
+        ({"quantization_config": {**ONLINE, "quantization_mode": "sideways"}}, "sideways"),
+        ({"hidden_act": "gelu"}, "gelu"),
+        ({"num_attention_heads": 3}, "divide"),
+        ({"hidden_size": -4}, "hidden_size"),
+        ({"hidden_size": 1 << 60}, "hidden_size"),
+        ({"vocab_size": "many"}, "vocab_size"),
+        ({"num_hidden_layers": True}, "num_hidden_layers"),
+        ({"rms_norm_eps": float("nan")}, "rms_norm_eps"),
+        ({"vocab_size": 640}, "shape"),
+        ({"num_hidden_layers": 3}, "layers.2"),
+        ({"kobitnet": {"quant": "b1"}}, "b1"),
+    ],
+)
 def test_configs_that_are_refused(latents: Path, tmp_path: Path, change: dict, message: str) -> None:
     folder = shutil.copytree(latents, tmp_path / "m")
     edit_config(folder, **change)
@@ -138,17 +150,35 @@ def entry(shape: list, begin: int, end: int, dtype: str = "F32") -> dict:
     return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
 
 
-@pytest.mark.parametrize("content", [
-    b"", b"\0" * 7, b"\xff" * 64, safetensors({}, length=1 << 63), safetensors({}, b"xx"), safetensors([]), safetensors(b"{"),
-    safetensors(b"\xff\xfe{}"), safetensors(b"[" * 100_000), safetensors({"a": 1}), safetensors({"a": entry([1], 0, 4)}),
-    safetensors({"a": entry([1], 0, 8)}, b"x" * 8), safetensors({"a": entry([-1], 0, 4)}, b"x" * 4),
-    safetensors({"a": entry([True], 0, 4)}, b"x" * 4), safetensors({"a": entry([1 << 62, 4], 0, 4)}, b"x" * 4),
-    safetensors({"a": entry([1], 4, 0)}, b"x" * 4), safetensors({"a": entry([1], 0, 4, "F7")}, b"x" * 4),
-    safetensors({"a": entry([1], 0, 4), "b": entry([1], 0, 4)}, b"x" * 4),  # overlap
-    safetensors({"a": entry([1], 4, 8)}, b"x" * 8),  # hole
-    safetensors(b'{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}'),
-    safetensors({"a": entry([1] * 9, 0, 4)}, b"x" * 4), safetensors({"a": entry([1.0], 0, 4)}, b"x" * 4),
-])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\0" * 7,
+        b"\xff" * 64,
+        safetensors({}, length=1 << 63),
+        safetensors({}, b"xx"),
+        safetensors([]),
+        safetensors(b"{"),
+        safetensors(b"\xff\xfe{}"),
+        safetensors(b"[" * 100_000),
+        safetensors({"a": 1}),
+        safetensors({"a": entry([1], 0, 4)}),
+        safetensors({"a": entry([1], 0, 8)}, b"x" * 8),
+        safetensors({"a": entry([-1], 0, 4)}, b"x" * 4),
+        safetensors({"a": entry([True], 0, 4)}, b"x" * 4),
+        safetensors({"a": entry([1 << 62, 4], 0, 4)}, b"x" * 4),
+        safetensors({"a": entry([1], 4, 0)}, b"x" * 4),
+        safetensors({"a": entry([1], 0, 4, "F7")}, b"x" * 4),
+        safetensors({"a": entry([1], 0, 4), "b": entry([1], 0, 4)}, b"x" * 4),  # overlap
+        safetensors({"a": entry([1], 4, 8)}, b"x" * 8),  # hole
+        safetensors(
+            b'{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}'
+        ),
+        safetensors({"a": entry([1] * 9, 0, 4)}, b"x" * 4),
+        safetensors({"a": entry([1.0], 0, 4)}, b"x" * 4),
+    ],
+)
 def test_hostile_files_are_errors(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "model.safetensors").write_bytes(content)
     with pytest.raises(UserError):
@@ -156,8 +186,13 @@ def test_hostile_files_are_errors(tmp_path: Path, content: bytes) -> None:
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.tuples(st.integers(0, 3999), st.integers(0, 255)), min_size=1, max_size=6), st.integers(0, 4000))
-def test_damaged_files_never_crash(latents: Path, tmp_path: Path, changes: list[tuple[int, int]], cut: int) -> None:
+@given(
+    st.lists(st.tuples(st.integers(0, 3999), st.integers(0, 255)), min_size=1, max_size=6),
+    st.integers(0, 4000),
+)
+def test_damaged_files_never_crash(
+    latents: Path, tmp_path: Path, changes: list[tuple[int, int]], cut: int
+) -> None:
     content = bytearray((latents / "model.safetensors").read_bytes())
     for at, value in changes:
         content[at] = value

@@ -31,7 +31,11 @@ def run(shards, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sizes.PRESETS, "tiny", toy.SMALL)
-        train(shards, output=folder, config=TrainConfig(steps=25, batch_size=8, seq_len=64, threads=1, eval_every=0))
+        train(
+            shards,
+            output=folder,
+            config=TrainConfig(steps=25, batch_size=8, seq_len=64, threads=1, eval_every=0),
+        )
     return folder
 
 
@@ -75,7 +79,12 @@ def test_scores(backend, shards):
 
 
 def test_combine_by_hand():
-    score = combine([DocumentScore(nats=2 * math.log(2), tokens=2, bytes=4), DocumentScore(nats=6 * math.log(2), tokens=2, bytes=4)])
+    score = combine(
+        [
+            DocumentScore(nats=2 * math.log(2), tokens=2, bytes=4),
+            DocumentScore(nats=6 * math.log(2), tokens=2, bytes=4),
+        ]
+    )
     assert score.bits_per_byte == pytest.approx(1.0)
     assert score.perplexity == pytest.approx(4.0)
     assert score.stderr == pytest.approx(math.sqrt((4 + 4) * 2) / 8)
@@ -85,7 +94,14 @@ def test_pick():
     logits = np.array([1.0, 3.0, 3.0, -2.0], dtype=np.float32)
 
     def draws(**settings):
-        return {pick(logits, generator=np.random.default_rng(s), **{"temperature": 1.0, "top_k": 0, "top_p": 1.0, **settings}) for s in range(60)}
+        return {
+            pick(
+                logits,
+                generator=np.random.default_rng(s),
+                **{"temperature": 1.0, "top_k": 0, "top_p": 1.0, **settings},
+            )
+            for s in range(60)
+        }
 
     assert draws(temperature=0.0) == {1}
     assert draws(top_k=1) == {1}
@@ -131,7 +147,9 @@ def test_comparison_sees_differences(backend):
     assert same.differs_at is None and same.agrees and same.spread < 1e-2
     row = backend.logits([*ids, *right[:5]])[-1]
     worst = int(row.argmin())
-    [other] = compare(backend, Other([*right[:5], worst, 1, 2]), [("비가", ids)], max_new_tokens=12, stop_ids=[])
+    [other] = compare(
+        backend, Other([*right[:5], worst, 1, 2]), [("비가", ids)], max_new_tokens=12, stop_ids=[]
+    )
     assert other.differs_at == 5 and not other.agrees and other.gap > other.spread
     assert Comparison(prompt="", torch_ids=[1], other_ids=[2], differs_at=0, gap=1e-5, spread=1e-4).agrees
 
@@ -145,7 +163,9 @@ def test_verb(run, shards, tmp_path):
     assert summary["compared"] == summary["agree"] == 3
     assert len(result.lines) == 4
     engine = evaluate(run, on=shards, config=EvalConfig(backend="engine", compare=False))
-    assert engine.path is None and engine.summary["bits_per_byte"] == pytest.approx(summary["bits_per_byte"], abs=1e-3)
+    assert engine.path is None and engine.summary["bits_per_byte"] == pytest.approx(
+        summary["bits_per_byte"], abs=1e-3
+    )
 
 
 def test_refusals(run, shards, tmp_path):

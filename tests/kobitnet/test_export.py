@@ -31,7 +31,9 @@ def test_hf_packed(model: Path, tmp_path: Path) -> None:
     assert config["quantization_config"]["quantization_mode"] == "offline"
     assert config["quantization_config"]["modules_to_not_convert"] == ["lm_head"]
     assert (tmp_path / "out" / "tokenizer.json").is_file()
-    assert (tmp_path / "out" / "model.safetensors").stat().st_size < 0.6 * (model / "model.safetensors").stat().st_size
+    assert (tmp_path / "out" / "model.safetensors").stat().st_size < 0.6 * (
+        model / "model.safetensors"
+    ).stat().st_size
     engine, ours = Engine.load(tmp_path / "out"), Engine.load(model)
     assert np.median(np.abs(engine.logits(IDS[:6]) - ours.logits(IDS[:6])).max(axis=1)) < 1e-5
     again = export(model, to="hf-packed", output=tmp_path / "out")
@@ -78,6 +80,7 @@ def test_rows_that_cannot_be_packed(tmp_path: Path) -> None:
 
 # ---- GGUF ---------------------------------------------------------------------------------------
 
+
 def gguf_model(folder: Path, **shape: object) -> Path:
     make_model(folder, num_hidden_layers=1, hidden_size=256, intermediate_size=512, **shape)
     tokenizer().save(folder)
@@ -104,7 +107,9 @@ def test_gguf_for_llama_cpp_is_read_by_the_gguf_package(tmp_path: Path) -> None:
     assert fields["bitnet.rope.freq_base"] == 500000.0
     assert fields["tokenizer.ggml.pre"] == "llama-bpe"
     made = tokenizer()
-    assert len(fields["tokenizer.ggml.tokens"]) == 320 and fields["tokenizer.ggml.eos_token_id"] == made.eot_id
+    assert (
+        len(fields["tokenizer.ggml.tokens"]) == 320 and fields["tokenizer.ggml.eos_token_id"] == made.eot_id
+    )
     assert fields["tokenizer.ggml.token_type"][made.eot_id] == 3
     tensors = {t.name: t for t in reader.tensors}
     assert len(tensors) == 2 + 11
@@ -178,10 +183,13 @@ def test_gguf_for_bitnet_cpp_by_an_independent_reader(tmp_path: Path) -> None:
         assert struct.unpack_from("<f", raw, codes.size // 4)[0] == pytest.approx(mean, rel=1e-6)
 
 
-@pytest.mark.parametrize(("shape", "message"), [
-    ({"hidden_act": "silu", "tie_word_embeddings": False}, "tied"),
-    ({"hidden_act": "silu", "attention_bias": True}, "bias"),
-])
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ({"hidden_act": "silu", "tie_word_embeddings": False}, "tied"),
+        ({"hidden_act": "silu", "attention_bias": True}, "bias"),
+    ],
+)
 def test_gguf_refuses_what_the_runtime_cannot_compute(tmp_path: Path, shape: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
         export(gguf_model(tmp_path / "m", **shape), to="gguf", output=tmp_path / "out")

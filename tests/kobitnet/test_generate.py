@@ -19,18 +19,27 @@ def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sizes.PRESETS, "tiny", toy.SMALL)
-        train(toy.text_shards(folder / "text"), output=folder / "pre",
-              config=TrainConfig(steps=20, batch_size=4, seq_len=64, threads=1, eval_every=0))
-        sft(toy.chat_shards(folder / "chat"), source=folder / "pre", output=folder / "sft",
-            config=SftConfig(steps=60, batch_size=2, seq_len=192, lr=6e-3, threads=1, eval_every=0))
+        train(
+            toy.text_shards(folder / "text"),
+            output=folder / "pre",
+            config=TrainConfig(steps=20, batch_size=4, seq_len=64, threads=1, eval_every=0),
+        )
+        sft(
+            toy.chat_shards(folder / "chat"),
+            source=folder / "pre",
+            output=folder / "sft",
+            config=SftConfig(steps=60, batch_size=2, seq_len=192, lr=6e-3, threads=1, eval_every=0),
+        )
     return folder
 
 
 @pytest.fixture
 def chats(tmp_path):
     path = tmp_path / "chats.jsonl"
-    rows = [{"id": f"q{i}", "messages": [{"role": "user", "content": q}, {"role": "assistant", "content": a}]}
-            for i, (q, a, _) in enumerate(toy.QUESTIONS)]
+    rows = [
+        {"id": f"q{i}", "messages": [{"role": "user", "content": q}, {"role": "assistant", "content": a}]}
+        for i, (q, a, _) in enumerate(toy.QUESTIONS)
+    ]
     path.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows), encoding="utf-8")
     return path
 
@@ -63,7 +72,10 @@ def test_file_of_prompts(runs, chats, tmp_path):
     assert [r["id"] for r in rows] == ["q0", "q1", "q2", "q3"]
     assert all(r["prompt"][-1]["role"] == "user" and isinstance(r["response"], str) for r in rows)
     assert rows[0]["settings"]["temperature"] == 0 and len(rows[0]["model"]) == 16
-    assert rows[0]["response"] == generate(runs / "sft", toy.QUESTIONS[0][0], config=GenerateConfig(**GREEDY)).lines[0].strip()
+    assert (
+        rows[0]["response"]
+        == generate(runs / "sft", toy.QUESTIONS[0][0], config=GenerateConfig(**GREEDY)).lines[0].strip()
+    )
 
 
 def test_interrupted_file_goes_on(runs, chats, tmp_path, monkeypatch):
@@ -94,9 +106,18 @@ def test_interrupted_file_goes_on(runs, chats, tmp_path, monkeypatch):
 
 def test_pairs_as_prompts(runs, tmp_path):
     path = tmp_path / "pairs.jsonl"
-    path.write_text(json.dumps({"id": "p", "prompt": [{"role": "user", "content": "수도는?"}],
-                                "chosen": [{"role": "assistant", "content": "서울"}],
-                                "rejected": [{"role": "assistant", "content": "부산"}]}, ensure_ascii=False) + "\n")
+    path.write_text(
+        json.dumps(
+            {
+                "id": "p",
+                "prompt": [{"role": "user", "content": "수도는?"}],
+                "chosen": [{"role": "assistant", "content": "서울"}],
+                "rejected": [{"role": "assistant", "content": "부산"}],
+            },
+            ensure_ascii=False,
+        )
+        + "\n"
+    )
     generate(runs / "sft", prompts=path, output=tmp_path / "out.jsonl", config=GenerateConfig(**GREEDY))
     [row] = read(tmp_path / "out.jsonl")
     assert row["id"] == "p" and row["prompt"] == [{"role": "user", "content": "수도는?"}]

@@ -42,9 +42,19 @@ def test_info_imports_nothing_heavy() -> None:
 def test_an_unknown_isa_is_told(tmp_path: Path) -> None:
     import os
 
-    done = subprocess.run([sys.executable, "-m", "kobitnet", "info"], capture_output=True, text=True, cwd=ROOT,
-                          env={**os.environ, "KOBITNET_ISA": "sse9"})
-    assert done.returncode == 2 and "sse9" in done.stderr and "도움" in done.stderr and "Traceback" not in done.stderr
+    done = subprocess.run(
+        [sys.executable, "-m", "kobitnet", "info"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "KOBITNET_ISA": "sse9"},
+    )
+    assert (
+        done.returncode == 2
+        and "sse9" in done.stderr
+        and "도움" in done.stderr
+        and "Traceback" not in done.stderr
+    )
 
 
 def test_bench_measures_a_model(tmp_path: Path) -> None:

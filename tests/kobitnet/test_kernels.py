@@ -29,7 +29,9 @@ def int32_matmul(x: np.ndarray, w: np.ndarray) -> np.ndarray:
     return x.astype(np.int32) @ w.astype(np.int32).T
 
 
-def inputs(kind: str, rows: int, cols: int, tokens: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def inputs(
+    kind: str, rows: int, cols: int, tokens: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     w = rng.integers(-1, 2, (rows, cols)).astype(np.int8)
     x = rng.integers(-128, 128, (tokens, cols)).astype(np.int8)
     if kind == "top":  # what overflows int16 sums
@@ -78,7 +80,13 @@ def test_threads_do_not_change_the_result(threads: int) -> None:
         assert (packed.matmul(x[:tokens]) == int32_matmul(x[:tokens], w)).all()
 
 
-@given(st.integers(1, 70), st.integers(1, 150), st.integers(1, 30), st.sampled_from(ISAS), st.integers(0, 2**32 - 1))
+@given(
+    st.integers(1, 70),
+    st.integers(1, 150),
+    st.integers(1, 30),
+    st.sampled_from(ISAS),
+    st.integers(0, 2**32 - 1),
+)
 def test_products_are_exact_for_any_shape(rows: int, cols: int, tokens: int, isa: str, seed: int) -> None:
     native.choose_isa(isa)
     w, x = inputs("random", rows, cols, tokens, np.random.default_rng(seed))
@@ -97,10 +105,15 @@ def test_packings_agree() -> None:
     assert (native.Ternary.from_hf(packed).values() == w).all()
     latents = rng.standard_normal((48, 37)).astype(np.float32)
     latents[0, :4] = [0.5, -0.5, 1.5, 0.50000006]  # ties round to even: 0, 0, 1 (clamped from 2), 1
-    assert (native.Ternary.from_f32(latents, 1.0).values() == reference.ternary_codes(latents, np.float32(1))).all()
+    assert (
+        native.Ternary.from_f32(latents, 1.0).values() == reference.ternary_codes(latents, np.float32(1))
+    ).all()
     assert native.Ternary.from_f32(latents, 1.0).values()[0, :4].tolist() == [0, 0, 1, 1]
     bits = (latents.view(np.uint32) >> 16).astype(np.uint16)
-    assert (native.Ternary.from_bf16(bits, 1.0).values() == reference.ternary_codes((bits.astype(np.uint32) << 16).view(np.float32), np.float32(1))).all()
+    assert (
+        native.Ternary.from_bf16(bits, 1.0).values()
+        == reference.ternary_codes((bits.astype(np.uint32) << 16).view(np.float32), np.float32(1))
+    ).all()
 
 
 def test_bad_matrices_are_refused() -> None:
@@ -181,9 +194,15 @@ def test_neon_kernels(tmp_path: Path) -> None:
     csrc = here.parents[1] / "kobitnet" / "csrc"
     common = [compiler, "-std=gnu++17", f"-I{csrc}", "-Wall", "-Wextra", "-Werror", "-c"]
     kernels = ["-O3", "-fno-math-errno", "-ffp-contract=fast"]
-    for source, flags in [(csrc / "kernels_neon.cpp", [*kernels, "-march=armv8.2-a+dotprod"]),
-                          (csrc / "kernels_plain.cpp", kernels), (here / "neon_check.cpp", ["-O1"])]:
+    for source, flags in [
+        (csrc / "kernels_neon.cpp", [*kernels, "-march=armv8.2-a+dotprod"]),
+        (csrc / "kernels_plain.cpp", kernels),
+        (here / "neon_check.cpp", ["-O1"]),
+    ]:
         subprocess.run([*common, *flags, str(source), "-o", str(tmp_path / f"{source.stem}.o")], check=True)
-    subprocess.run([compiler, "-static", *map(str, sorted(tmp_path.glob("*.o"))), "-o", str(tmp_path / "check")], check=True)
+    subprocess.run(
+        [compiler, "-static", *map(str, sorted(tmp_path.glob("*.o"))), "-o", str(tmp_path / "check")],
+        check=True,
+    )
     done = subprocess.run([emulator, "-cpu", "max", str(tmp_path / "check")], capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "wrong 0", done.stdout

@@ -20,7 +20,9 @@ def case(monkeypatch):
 
 def test_summed_nll(monkeypatch):
     hidden, head, targets = case(monkeypatch)
-    expected = F.cross_entropy((hidden @ head.T).flatten(0, 1), targets.flatten(), ignore_index=IGNORE, reduction="sum")
+    expected = F.cross_entropy(
+        (hidden @ head.T).flatten(0, 1), targets.flatten(), ignore_index=IGNORE, reduction="sum"
+    )
     expected_grads = torch.autograd.grad(expected * 0.3, [hidden, head])
     got = summed_nll(hidden, head, targets)
     grads = torch.autograd.grad(got * 0.3, [hidden, head])

@@ -34,7 +34,9 @@ def test_logits_of_stock_transformers(model):
     from transformers.utils.quantization_config import BitNetQuantConfig
 
     stock = BitNetForCausalLM(model.config)
-    replace_with_bitnet_linear(stock, ["lm_head"], BitNetQuantConfig(linear_class="autobitlinear", quantization_mode="online"))
+    replace_with_bitnet_linear(
+        stock, ["lm_head"], BitNetQuantConfig(linear_class="autobitlinear", quantization_mode="online")
+    )
     stock = stock.to_empty(device="cpu")
     stock.load_state_dict(model.state_dict())
     stock.model.rotary_emb = model.model.rotary_emb  # to_empty wiped its table

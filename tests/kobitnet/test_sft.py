@@ -23,8 +23,11 @@ def pretrained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pretrained")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sizes.PRESETS, "tiny", toy.SMALL)
-        train(toy.text_shards(folder / "shards"), output=folder / "run",
-              config=TrainConfig(steps=20, batch_size=4, seq_len=64, threads=1, eval_every=0))
+        train(
+            toy.text_shards(folder / "shards"),
+            output=folder / "run",
+            config=TrainConfig(steps=20, batch_size=4, seq_len=64, threads=1, eval_every=0),
+        )
     return folder / "run"
 
 
@@ -34,7 +37,9 @@ def chats(tmp_path_factory):
 
 
 def settings(**changes):
-    return SftConfig(**{"steps": 15, "batch_size": 2, "seq_len": 192, "lr": 3e-3, "threads": 1, "eval_every": 0, **changes})
+    return SftConfig(
+        **{"steps": 15, "batch_size": 2, "seq_len": 192, "lr": 3e-3, "threads": 1, "eval_every": 0, **changes}
+    )
 
 
 def test_loss_counts_answers_only(pretrained, chats):
@@ -77,7 +82,9 @@ def test_learns_and_says_it_is_sft(pretrained, chats, tmp_path):
 
 def test_other_tokenizer_is_refused(pretrained, tmp_path):
     other = build([(0xEA, 0xB0, 256)] + [(0xEB, 0x80 + i, 257 + i) for i in range(47)], "llama-bpe")
-    with ShardWriter(tmp_path / "chat", kind="chat", vocab_size=other.vocab_size, tokenizer_fingerprint=other.fingerprint) as writer:
+    with ShardWriter(
+        tmp_path / "chat", kind="chat", vocab_size=other.vocab_size, tokenizer_fingerprint=other.fingerprint
+    ) as writer:
         writer.write(*toy.turn(other, "수도는?", "서울입니다."))
     other.save(tmp_path / "chat" / "tokenizer")
     with pytest.raises(UserError, match="tokenizers differ") as error:
@@ -95,5 +102,10 @@ def test_too_long_is_said_before_training(pretrained, chats, tmp_path):
     with pytest.raises(UserError, match="too long"):
         sft(chats, source=pretrained, output=tmp_path / "run", config=settings(seq_len=limit))
     assert not (tmp_path / "run").exists()
-    result = sft(chats, source=pretrained, output=tmp_path / "run2", config=settings(seq_len=limit, too_long="drop", steps=1))
+    result = sft(
+        chats,
+        source=pretrained,
+        output=tmp_path / "run2",
+        config=settings(seq_len=limit, too_long="drop", steps=1),
+    )
     assert result.summary["chats_dropped"] > 0

@@ -36,15 +36,31 @@ def shards(tmp_path_factory):
 
 
 def settings(**changes):
-    return TrainConfig(**{"steps": 12, "batch_size": 4, "seq_len": 32, "eval_every": 6, "log_every": 1, "threads": 1, **changes})
+    return TrainConfig(
+        **{
+            "steps": 12,
+            "batch_size": 4,
+            "seq_len": 32,
+            "eval_every": 6,
+            "log_every": 1,
+            "threads": 1,
+            **changes,
+        }
+    )
 
 
 def job(shards, *, quant="b1.58", cache=True, **changes):
     config = settings(**changes)
     resolve(config, lr=4e-3, schedule="two-stage", weight_decay=0.1)
     model = sizes.build_model(sizes.model_config(toy.SMALL, vocab_size=320), quant, groups=2)
-    return Job(model=model, source=TextWindows(open_shards(shards), 32, 0), objective=causal_lm, config=config,
-               stage="pretrain", cache=cache)
+    return Job(
+        model=model,
+        source=TextWindows(open_shards(shards), 32, 0),
+        objective=causal_lm,
+        config=config,
+        stage="pretrain",
+        cache=cache,
+    )
 
 
 def losses(state):
@@ -56,6 +72,7 @@ def weights(run: Path) -> bytes:
 
 
 # ---- the step -----------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_quantising_once_a_step_changes_nothing(shards, tmp_path, optimizer):
@@ -73,7 +90,9 @@ def test_weights_are_quantised_once_a_step(shards, tmp_path, monkeypatch):
     from kobitnet import quant
 
     calls = []
-    monkeypatch.setattr(quant, "absmean_ternary", lambda w, f=quant.absmean_ternary: (calls.append(1), f(w))[1])
+    monkeypatch.setattr(
+        quant, "absmean_ternary", lambda w, f=quant.absmean_ternary: (calls.append(1), f(w))[1]
+    )
     one = job(shards, accumulate=4, steps=3, eval_every=0)
     one.config.eval_every = 0
     (tmp_path / "model").mkdir()
@@ -108,10 +127,17 @@ def test_sum_reduction_is_count_times_mean(shards):
 
 # ---- the verb -----------------------------------------------------------------------------------
 
+
 def test_run_folder(shards, tmp_path):
     result = train(shards, output=tmp_path / "run", config=settings())
     run = tmp_path / "run"
-    assert {p.name for p in run.iterdir()} >= {"model", "checkpoints", "stats.json", "manifest.json", "report.html"}
+    assert {p.name for p in run.iterdir()} >= {
+        "model",
+        "checkpoints",
+        "stats.json",
+        "manifest.json",
+        "report.html",
+    }
     assert result.path == run and len(result.lines) == 4
     summary = json.loads((run / "stats.json").read_text())["summary"]
     assert summary["loss"] < summary["loss_first"]
@@ -166,7 +192,9 @@ def test_kill_9_and_resume(shards, tmp_path):
     config = {"steps": 24, "save_every": 2}
     train(shards, output=tmp_path / "whole", config=settings(steps=24))
     run = tmp_path / "killed"
-    code = textwrap.dedent(KILLED).format(root=str(Path(__file__).resolve().parents[2]), shards=str(shards), run=str(run))
+    code = textwrap.dedent(KILLED).format(
+        root=str(Path(__file__).resolve().parents[2]), shards=str(shards), run=str(run)
+    )
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while process.poll() is None and time.monotonic() < deadline:
@@ -243,15 +271,24 @@ def test_changed_settings_are_refused_and_free_ones_not(shards, tmp_path):
         train(shards, output=tmp_path / "run", config=settings(steps=3))
 
 
-@pytest.mark.parametrize(("changes", "word"), [
-    ({"batch_size": 0}, "--batch-size"), ({"batch_size": 4, "accumulate": 3}, "--accumulate"), ({"seq_len": 2}, "--seq-len"),
-    ({"steps": 0, "epochs": 0.0}, "--epochs"), ({"keep": 0}, "--keep")])
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"batch_size": 0}, "--batch-size"),
+        ({"batch_size": 4, "accumulate": 3}, "--accumulate"),
+        ({"seq_len": 2}, "--seq-len"),
+        ({"steps": 0, "epochs": 0.0}, "--epochs"),
+        ({"keep": 0}, "--keep"),
+    ],
+)
 def test_bad_settings(changes, word):
     with pytest.raises(UsageError, match=word):
         LoopConfig(**changes)
 
 
 def test_bf16_autocast_runs(shards, tmp_path):
-    result = train(shards, output=tmp_path / "run", config=settings(steps=3, precision="bf16", recompute=True))
+    result = train(
+        shards, output=tmp_path / "run", config=settings(steps=3, precision="bf16", recompute=True)
+    )
     assert result.summary["loss"] < 6.2
     assert load_model(tmp_path / "run")[0].lm_head.weight.dtype == torch.float32

@@ -42,10 +42,16 @@ def tokenizer() -> Tokenizer:
 def text_shards(folder: Path, *, documents: int = 60) -> Path:
     """Text shards with a val split, tokenizer inside; about 5,000 tokens."""
     made = tokenizer()
-    with ShardWriter(folder, kind="text", vocab_size=made.vocab_size, tokenizer_fingerprint=made.fingerprint) as writer:
+    with ShardWriter(
+        folder, kind="text", vocab_size=made.vocab_size, tokenizer_fingerprint=made.fingerprint
+    ) as writer:
         for i in range(documents):
             text = " ".join(SENTENCES[(i * 3 + j * (1 + i % 5)) % len(SENTENCES)] for j in range(1 + i % 4))
-            writer.write([*made.encode(text), made.eot_id], split="val" if i % 10 == 9 else "train", nbytes=len(text.encode()))
+            writer.write(
+                [*made.encode(text), made.eot_id],
+                split="val" if i % 10 == 9 else "train",
+                nbytes=len(text.encode()),
+            )
     made.save(folder / "tokenizer")
     return folder
 
@@ -60,7 +66,9 @@ def turn(made: Tokenizer, question: str, answer: str) -> tuple[list[int], list[i
 def chat_shards(folder: Path) -> Path:
     """Chat shards: one document a question, val too."""
     made = tokenizer()
-    with ShardWriter(folder, kind="chat", vocab_size=made.vocab_size, tokenizer_fingerprint=made.fingerprint) as writer:
+    with ShardWriter(
+        folder, kind="chat", vocab_size=made.vocab_size, tokenizer_fingerprint=made.fingerprint
+    ) as writer:
         for i, (question, answer, _) in enumerate(QUESTIONS * 2):
             writer.write(*turn(made, question, answer), split="val" if i >= 10 else "train")
     made.save(folder / "tokenizer")
@@ -70,7 +78,9 @@ def chat_shards(folder: Path) -> Path:
 def pair_shards(folder: Path) -> Path:
     """Pair shards: chosen and rejected answers of each question."""
     made = tokenizer()
-    with ShardWriter(folder, kind="pair", vocab_size=made.vocab_size, tokenizer_fingerprint=made.fingerprint) as writer:
+    with ShardWriter(
+        folder, kind="pair", vocab_size=made.vocab_size, tokenizer_fingerprint=made.fingerprint
+    ) as writer:
         for question, chosen, rejected in QUESTIONS:
             writer.write(*turn(made, question, chosen))
             writer.write(*turn(made, question, rejected))

@@ -186,13 +186,18 @@ def test_repeated_id_and_broken_line_are_named(tmp_path):
 
 def test_questions_alone_are_read_for_generation(tmp_path):
     path = tmp_path / "q.jsonl"
-    path.write_text('{"prompt": "가", "response": "나"}\n{"messages": [{"role": "user", "content": "다"}]}\n', encoding="utf-8")
+    path.write_text(
+        '{"prompt": "가", "response": "나"}\n{"messages": [{"role": "user", "content": "다"}]}\n',
+        encoding="utf-8",
+    )
     chats = list(read_chats(path, answers=False))
     assert [(c.prompt[-1].content, c.answer) for c in chats] == [("가", "나"), ("다", "")]
 
 
 TEXT = st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip)
-META = st.dictionaries(TEXT, st.one_of(TEXT, st.integers(-(2**53), 2**53), st.booleans(), st.none()), max_size=3)
+META = st.dictionaries(
+    TEXT, st.one_of(TEXT, st.integers(-(2**53), 2**53), st.booleans(), st.none()), max_size=3
+)
 
 
 @st.composite
@@ -275,7 +280,12 @@ def test_tsv_takes_quotes_as_text(tmp_path):
 
 def test_broken_files_are_user_errors(tmp_path):
     cut = gzip.compress(b'{"prompt": "a", "response": "b"}\n' * 1000)[:-30]
-    broken = {"cut.jsonl.gz": cut, "x.json": b"{", "x.parquet": b"PAR1nonsense", "x.jsonl.zst": b"\x28\xb5\x2f\xfd\0\0junk"}
+    broken = {
+        "cut.jsonl.gz": cut,
+        "x.json": b"{",
+        "x.parquet": b"PAR1nonsense",
+        "x.jsonl.zst": b"\x28\xb5\x2f\xfd\0\0junk",
+    }
     for name, data in broken.items():
         (tmp_path / name).write_bytes(data)
         with pytest.raises(UserError, match=name):
@@ -289,7 +299,9 @@ def test_broken_files_are_user_errors(tmp_path):
 
 def test_bad_lines_do_not_stop_the_rest(tmp_path):
     path = tmp_path / "a.jsonl"
-    path.write_bytes(b'{"a": 1}\n{bad\n[1, 2]\n\xff\xfe\n{"a": NaN}\n\x00\n' + b"[" * 100_000 + b'\n{"a": 2}\n')
+    path.write_bytes(
+        b'{"a": 1}\n{bad\n[1, 2]\n\xff\xfe\n{"a": NaN}\n\x00\n' + b"[" * 100_000 + b'\n{"a": 2}\n'
+    )
     rows = list(read_rows(path))
     assert [line for line, row in rows if isinstance(row, BadRow)] == [2, 3, 4, 6, 7]
     assert [line for line, row in rows if isinstance(row, dict)] == [1, 5, 8]

@@ -78,7 +78,9 @@ def test_exact_and_near_copies_leave_with_their_reason(tmp_path):
     assert [c["size"] for c in clusters] == [3]
     assert [m["id"] for m in clusters[0]["members"]] == ["원본", "띄어쓰기", "고침"]
     summary = result.summary
-    assert summary["documents"] == summary["kept"] + summary["exact"] + summary["near"] + summary["against"] == 5
+    assert (
+        summary["documents"] == summary["kept"] + summary["exact"] + summary["near"] + summary["against"] == 5
+    )
     assert (tmp_path / "out" / "report.html").stat().st_size > 0
     assert not (tmp_path / "out" / "work").exists()
 
@@ -118,7 +120,9 @@ def test_dedup_twice_is_dedup_once(tmp_path):
     dedup([str(source)], output=tmp_path / "once", workers=1)
     again = dedup([str(tmp_path / "once")], output=tmp_path / "twice", workers=1)
     assert again.summary["clusters"] == 0
-    assert [d.to_dict() for d in Corpus(tmp_path / "once")] == [d.to_dict() for d in Corpus(tmp_path / "twice")]
+    assert [d.to_dict() for d in Corpus(tmp_path / "once")] == [
+        d.to_dict() for d in Corpus(tmp_path / "twice")
+    ]
 
 
 def test_workers_do_not_change_a_byte(tmp_path):
@@ -148,7 +152,11 @@ def test_copies_add_up_over_runs(tmp_path):
 def _mixed(shards: int) -> list[list[Document]]:
     """Sentences in many orders: exact copies, near copies of all degrees, strangers."""
     rng = np.random.default_rng(7)
-    words = [f"{a}{b}" for a in ("학교", "나무", "바다", "구름", "산길", "책상") for b in ("에서", "까지", "처럼", "보다", "마다")]
+    words = [
+        f"{a}{b}"
+        for a in ("학교", "나무", "바다", "구름", "산길", "책상")
+        for b in ("에서", "까지", "처럼", "보다", "마다")
+    ]
     bases = [" ".join(rng.choice(words, 60)) for _ in range(6)]
     out = []
     for s in range(shards):
@@ -180,14 +188,17 @@ def _outcome(documents: list[Document], config: DedupConfig):
         hits={},
     )
     return decide(
-        whole, lambda n: minima[n], lambda n: shingles.shingle_sets([texts[i] for i in n.tolist()], config.ngram), config
+        whole,
+        lambda n: minima[n],
+        lambda n: shingles.shingle_sets([texts[i] for i in n.tolist()], config.ngram),
+        config,
     )
 
 
 PARTS = ["하늘이 맑고 ", "바람이 차다 ", "강물은 흐른다 ", "꽃이 핀다 ", "새가 운다 "]
-DOCUMENTS = st.lists(
-    st.lists(st.sampled_from(PARTS), min_size=0, max_size=8).map("".join), max_size=12
-).map(lambda texts: [doc(f"{i:02d}", t, "가" if i % 2 else "나") for i, t in enumerate(texts)])
+DOCUMENTS = st.lists(st.lists(st.sampled_from(PARTS), min_size=0, max_size=8).map("".join), max_size=12).map(
+    lambda texts: [doc(f"{i:02d}", t, "가" if i % 2 else "나") for i, t in enumerate(texts)]
+)
 
 
 @given(DOCUMENTS, st.randoms(use_true_random=False), st.sampled_from([0.3, 0.6, 0.9]))
@@ -199,7 +210,10 @@ def test_clusters_do_not_depend_on_the_order_of_documents(documents, random, thr
     def as_sets(order):
         outcome = _outcome(order, config)
         return {
-            (order[c.kept].id, frozenset((order[m].id, round(j, 12)) for m, j in zip(c.members, c.jaccards, strict=True)))
+            (
+                order[c.kept].id,
+                frozenset((order[m].id, round(j, 12)) for m, j in zip(c.members, c.jaccards, strict=True)),
+            )
             for c in outcome.clusters
         }
 
@@ -234,7 +248,11 @@ def test_documents_with_evaluation_text_leave_and_are_listed(tmp_path):
     )
     source = corpus(
         tmp_path / "in",
-        [doc("새는 글", STORY + question + WEATHER), doc("성한 글", STORY), doc("일부", WEATHER + question[:14])],
+        [
+            doc("새는 글", STORY + question + WEATHER),
+            doc("성한 글", STORY),
+            doc("일부", WEATHER + question[:14]),
+        ],
     )
     result = dedup([str(source)], output=tmp_path / "out", against=[tmp_path / "eval.jsonl"], workers=1)
     assert kept(tmp_path / "out") == ["성한 글", "일부"]
@@ -275,7 +293,9 @@ def test_broken_line_is_named(tmp_path):
         dedup([str(tmp_path / "a.jsonl")], output=tmp_path / "out", workers=1)
 
 
-@pytest.mark.parametrize("wrong", [{"threshold": 0.0}, {"threshold": 1.2}, {"ngram": 0}, {"against_overlap": -1.0}])
+@pytest.mark.parametrize(
+    "wrong", [{"threshold": 0.0}, {"threshold": 1.2}, {"ngram": 0}, {"against_overlap": -1.0}]
+)
 def test_wrong_settings_are_usage_errors(wrong):
     with pytest.raises(UsageError):
         DedupConfig(**wrong)
@@ -299,7 +319,9 @@ def test_many_equal_documents(tmp_path):
 
 
 def test_limit_takes_the_first_documents_of_all(tmp_path):
-    source = corpus(tmp_path / "in", [doc("1", STORY), doc("2", WEATHER)], [doc("3", STORY), doc("4", "다른 글")])
+    source = corpus(
+        tmp_path / "in", [doc("1", STORY), doc("2", WEATHER)], [doc("3", STORY), doc("4", "다른 글")]
+    )
     result = dedup([str(source)], output=tmp_path / "out", limit=3, workers=1)
     assert kept(tmp_path / "out") == ["1", "2"] and result.summary["documents"] == 3
 
@@ -328,9 +350,23 @@ def _when_free(folder: Path) -> None:
 def test_killed_run_goes_on_and_ends_with_the_same_bytes(tmp_path):
     source = corpus(tmp_path / "in", *_mixed(6))
     dedup([str(source)], output=tmp_path / "whole", workers=1)
-    command = [sys.executable, "-m", "kodata", "dedup", str(source), "-o", str(tmp_path / "cut"), "--workers", "2", "-q"]
+    command = [
+        sys.executable,
+        "-m",
+        "kodata",
+        "dedup",
+        str(source),
+        "-o",
+        str(tmp_path / "cut"),
+        "--workers",
+        "2",
+        "-q",
+    ]
     work = tmp_path / "cut" / "work"
-    for wanted in (lambda: len(list(work.glob("signed-*.npz"))) >= 2, lambda: any((tmp_path / "cut" / "docs").glob("*"))):
+    for wanted in (
+        lambda: len(list(work.glob("signed-*.npz"))) >= 2,
+        lambda: any((tmp_path / "cut" / "docs").glob("*")),
+    ):
         process = subprocess.Popen(command, cwd=Path(__file__).resolve().parents[2], start_new_session=True)
         for _ in range(3000):
             if wanted() or process.poll() is not None:
@@ -374,7 +410,10 @@ def test_real_revision_pairs(real_data):
         with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as handle:
             for line in handle:
                 record = orjson.loads(line)
-                documents += [doc(f"{len(documents):04d}", record["a"]), doc(f"{len(documents) + 1:04d}", record["b"])]
+                documents += [
+                    doc(f"{len(documents):04d}", record["a"]),
+                    doc(f"{len(documents) + 1:04d}", record["b"]),
+                ]
                 truth.append(record["char5_jaccard"])
     outcome = _outcome(documents, DedupConfig())
     together = [outcome.cluster[2 * i] == outcome.cluster[2 * i + 1] != 0 for i in range(len(truth))]

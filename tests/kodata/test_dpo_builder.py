@@ -95,7 +95,12 @@ def test_generations_become_the_rejected_answers(tmp_path):
     assert [m.content for m in pairs[1].prompt] == ["첫", "하나", "둘"]
     assert pairs[0].meta["rejected_by"] == "abc" and len({p.id for p in pairs}) == 3
     summary = result.summary
-    assert summary["dropped"] == {"empty_rejected": 1, "identical": 1, "no_generation": 1, "prompt_mismatch": 1}
+    assert summary["dropped"] == {
+        "empty_rejected": 1,
+        "identical": 1,
+        "no_generation": 1,
+        "prompt_mismatch": 1,
+    }
     assert summary["read"] == summary["kept"] + sum(summary["dropped"].values())
     assert summary["unused_generations"] == 1
 
@@ -128,7 +133,11 @@ def test_missing_files(tmp_path):
     with pytest.raises(UserError):
         dpo([str(tmp_path / "없음.jsonl")], output=tmp_path / "p.jsonl")
     with pytest.raises(UserError):
-        dpo([_chats(tmp_path)], output=tmp_path / "p.jsonl", config=DpoConfig(rejected=tmp_path / "없음.jsonl"))
+        dpo(
+            [_chats(tmp_path)],
+            output=tmp_path / "p.jsonl",
+            config=DpoConfig(rejected=tmp_path / "없음.jsonl"),
+        )
 
 
 def test_other_generations_are_another_run(tmp_path):

@@ -14,7 +14,11 @@ TEXT = "오늘은 날씨가 맑아서 동네 도서관까지 걸어가 책을 �
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    rows = [{"id": "좋은글", "text": TEXT}, {"id": "나쁜글", "text": "Nothing in this line is written in Korean."}, {"no": 1}]
+    rows = [
+        {"id": "좋은글", "text": TEXT},
+        {"id": "나쁜글", "text": "Nothing in this line is written in Korean."},
+        {"no": 1},
+    ]
     (tmp_path / "a.jsonl").write_text("\n".join(json.dumps(r, ensure_ascii=False) for r in rows))
     clean([str(tmp_path / "a.jsonl")], output=tmp_path / "out", workers=1)
     return tmp_path / "out"

@@ -96,7 +96,11 @@ def test_check_digits_of_real_public_numbers() -> None:
     for number in ("1248100998", "2208162517", "1208147521"):
         assert business_check(number)
     assert not business_check("1248100999")
-    assert corporate_check("1301110006246") and corporate_check("1101110085450") and not corporate_check("1301110006247")
+    assert (
+        corporate_check("1301110006246")
+        and corporate_check("1101110085450")
+        and not corporate_check("1301110006247")
+    )
     assert luhn("4111111111111111") and not luhn("4111111111111112")
     assert valid_date("000229") and not valid_date("001301") and not valid_date("000230")
 

@@ -33,7 +33,10 @@ def article(rng: random.Random) -> str:
 
 def rows(path: Path, texts: list[str], **more: object) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps({"id": f"{path.stem}-{i}", "text": text, **more}, ensure_ascii=False) for i, text in enumerate(texts)]
+    lines = [
+        json.dumps({"id": f"{path.stem}-{i}", "text": text, **more}, ensure_ascii=False)
+        for i, text in enumerate(texts)
+    ]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
@@ -43,14 +46,26 @@ def corpus(tmp_path: Path) -> Path:
     rng = random.Random(3)
     folder = tmp_path / "in"
     rows(folder / "a.jsonl", [article(rng) for _ in range(30)], licence="MIT", kind="web", source="가")
-    rows(folder / "b.jsonl", [article(rng), "English only, this one is not Korean at all.", "연락처는 010-1234-5678 이고 " + article(rng)], source="나")
+    rows(
+        folder / "b.jsonl",
+        [
+            article(rng),
+            "English only, this one is not Korean at all.",
+            "연락처는 010-1234-5678 이고 " + article(rng),
+        ],
+        source="나",
+    )
     (folder / "c.txt").write_bytes(article(rng).encode("cp949"))
     (folder / "bad.jsonl").write_text('{"text": "' + sentence(rng) + '"}\n{broken\n', encoding="utf-8")
     return folder
 
 
 def shards(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for d in ("docs", "dropped", "pii") for p in sorted((folder / d).glob("*"))}
+    return {
+        str(p.relative_to(folder)): p.read_bytes()
+        for d in ("docs", "dropped", "pii")
+        for p in sorted((folder / d).glob("*"))
+    }
 
 
 def test_a_run_from_end_to_end(corpus: Path, tmp_path: Path) -> None:
@@ -67,12 +82,20 @@ def test_a_run_from_end_to_end(corpus: Path, tmp_path: Path) -> None:
     kind, start, end = audit["found"][0]
     assert audit["id"] == masked.id and kind == "phone" and masked.text[start:end] == "[전화번호]"
     (drop,) = [r for f in (tmp_path / "out" / "dropped").glob("*") for _, r in read_records(f)]
-    assert drop["drop"]["reason"] == "not_korean" and drop["drop"]["step"] == "rules" and drop["text"].startswith("English")
+    assert (
+        drop["drop"]["reason"] == "not_korean"
+        and drop["drop"]["step"] == "rules"
+        and drop["text"].startswith("English")
+    )
     (failed,) = [json.loads(line) for line in (tmp_path / "out" / "failed.jsonl").read_text().splitlines()]
     assert failed["file"].endswith("bad.jsonl") and failed["place"] == "2"
     assert (tmp_path / "out" / "report.html").exists() and any("bad.jsonl:2" in line for line in result.lines)
     titles = [block["title"] for block in result.report]
-    assert any("funnel" in t for t in titles) and any("licences" in t for t in titles) and any("sources" in t for t in titles)
+    assert (
+        any("funnel" in t for t in titles)
+        and any("licences" in t for t in titles)
+        and any("sources" in t for t in titles)
+    )
 
 
 def test_the_same_command_again_gives_the_old_result(corpus: Path, tmp_path: Path) -> None:
@@ -84,7 +107,9 @@ def test_the_same_command_again_gives_the_old_result(corpus: Path, tmp_path: Pat
         clean([str(corpus)], output=tmp_path / "out", config=CleanConfig(profile="law"), workers=1)
 
 
-def test_workers_and_unit_order_change_nothing(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_and_unit_order_change_nothing(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("kodata.pipeline.plan.SMALLEST_UNIT", 1000)
     monkeypatch.setattr("kodata.pipeline.plan.WANTED_UNITS", 10_000)
     one = clean([str(corpus)], output=tmp_path / "one", workers=1)
@@ -93,7 +118,9 @@ def test_workers_and_unit_order_change_nothing(corpus: Path, tmp_path: Path, mon
     assert shards(tmp_path / "one") == shards(tmp_path / "two")
 
 
-def test_resume_does_only_what_is_missing(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resume_does_only_what_is_missing(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("kodata.pipeline.plan.SMALLEST_UNIT", 1000)
     monkeypatch.setattr("kodata.pipeline.plan.WANTED_UNITS", 10_000)
     whole = clean([str(corpus)], output=tmp_path / "whole", workers=1)
@@ -130,9 +157,15 @@ def test_killed_and_resumed(tmp_path: Path, how: signal.Signals) -> None:
     folder = tmp_path / "in"
     rows(folder / "big.jsonl", [article(rng) for _ in range(12_000)])
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(_command(folder, tmp_path / "cut", 2), env=env, stderr=subprocess.PIPE, start_new_session=True)
+    process = subprocess.Popen(
+        _command(folder, tmp_path / "cut", 2), env=env, stderr=subprocess.PIPE, start_new_session=True
+    )
     deadline = time.monotonic() + 60
-    while not list((tmp_path / "cut" / "work" / "units").glob("*.json")) and time.monotonic() < deadline and process.poll() is None:
+    while (
+        not list((tmp_path / "cut" / "work" / "units").glob("*.json"))
+        and time.monotonic() < deadline
+        and process.poll() is None
+    ):
         time.sleep(0.05)
     os.kill(process.pid, how) if how == signal.SIGKILL else os.killpg(process.pid, how)
     _, error = process.communicate(timeout=30)
@@ -172,7 +205,9 @@ def test_ids_are_stable_without_ids_in_the_input(tmp_path: Path) -> None:
 def test_cleaning_is_idempotent(corpus: Path, tmp_path: Path) -> None:
     clean([str(corpus)], output=tmp_path / "one", workers=1)
     clean([str(tmp_path / "one" / "docs")], output=tmp_path / "two", workers=1)
-    assert [(d.id, d.text) for d in Corpus(tmp_path / "one")] == [(d.id, d.text) for d in Corpus(tmp_path / "two")]
+    assert [(d.id, d.text) for d in Corpus(tmp_path / "one")] == [
+        (d.id, d.text) for d in Corpus(tmp_path / "two")
+    ]
 
 
 def test_limit_and_dry_run(corpus: Path, tmp_path: Path) -> None:
@@ -180,7 +215,11 @@ def test_limit_and_dry_run(corpus: Path, tmp_path: Path) -> None:
     assert result.summary["in"] == 7
     dry = clean([str(corpus)], output=tmp_path / "dry", dry_run=True, workers=1)
     assert not (tmp_path / "dry").exists() and dry.path is None
-    assert dry.summary["documents_tried"] == 36 and dry.summary["seconds_estimated"] >= 0 and "nothing was written" in dry.lines[-1]
+    assert (
+        dry.summary["documents_tried"] == 36
+        and dry.summary["seconds_estimated"] >= 0
+        and "nothing was written" in dry.lines[-1]
+    )
 
 
 @pytest.mark.parametrize(
@@ -190,7 +229,9 @@ def test_limit_and_dry_run(corpus: Path, tmp_path: Path) -> None:
         ("cut.zip", b"PK\x03\x04...", "zip"), ("image.png", b"\x89PNG\r\n\x00", "unknown form"),
     ],
 )  # fmt: skip
-def test_an_input_nothing_can_be_read_from_is_an_error_that_names_it(tmp_path: Path, name: str, data: bytes, words: str) -> None:
+def test_an_input_nothing_can_be_read_from_is_an_error_that_names_it(
+    tmp_path: Path, name: str, data: bytes, words: str
+) -> None:
     (tmp_path / name).write_bytes(data)
     with pytest.raises(UserError, match=name) as error:
         clean([str(tmp_path / name)], output=tmp_path / "out", workers=1)
@@ -207,7 +248,9 @@ def test_source_rules(tmp_path: Path) -> None:
     rng = random.Random(1)
     folder = tmp_path / "in"
     folder.mkdir()
-    (folder / "tax.jsonl").write_text(json.dumps({"사건명": "취득세", "재결요지": article(rng)}, ensure_ascii=False))
+    (folder / "tax.jsonl").write_text(
+        json.dumps({"사건명": "취득세", "재결요지": article(rng)}, ensure_ascii=False)
+    )
     (folder / "verse.txt").write_text("바람이 분다\n강가에 선다\n\n저녁이 온다\n물이 흐른다")
     rules = [
         SourceRule(match="*tax*", text="{사건명}\n{재결요지}", source="세금 재결", licence="MIT", kind="law"),
@@ -225,11 +268,19 @@ def test_source_rules(tmp_path: Path) -> None:
 def test_require_licence_and_pii_off(corpus: Path, tmp_path: Path) -> None:
     config = CleanConfig(require_licence=True, pii=PiiConfig(mode="off"))
     result = clean([str(corpus)], output=tmp_path / "out", config=config, workers=1)
-    assert result.summary["kept"] == 30 and result.summary["reasons"]["no_licence"] == 4 and not result.summary["pii"]
+    assert (
+        result.summary["kept"] == 30
+        and result.summary["reasons"]["no_licence"] == 4
+        and not result.summary["pii"]
+    )
 
 
 def test_personal_data_in_meta_and_in_drops_is_masked(tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl").write_text(json.dumps({"text": "Call 010-1234-5678 now for more information.", "note": {"전화": ["010-1234-5678"]}}))
+    (tmp_path / "a.jsonl").write_text(
+        json.dumps(
+            {"text": "Call 010-1234-5678 now for more information.", "note": {"전화": ["010-1234-5678"]}}
+        )
+    )
     clean([str(tmp_path / "a.jsonl")], output=tmp_path / "out", workers=1)
     (drop,) = [r for f in (tmp_path / "out" / "dropped").glob("*") for _, r in read_records(f)]
     assert drop["meta"]["note"] == {"전화": ["[전화번호]"]} and "[전화번호]" in drop["text"]
@@ -241,14 +292,21 @@ def test_long_texts_are_cut_and_nothing_is_lost(tmp_path: Path) -> None:
     assert "".join(pieces(text, 3000)) == text and all(len(p) <= 3000 for p in pieces(text, 3000))
     assert "".join(pieces("가" * 10_001, 1000)) == "가" * 10_001
     rows(tmp_path / "a.jsonl", [text])
-    result = clean([str(tmp_path / "a.jsonl")], output=tmp_path / "out", config=CleanConfig(max_chars=3000), workers=1)
+    result = clean(
+        [str(tmp_path / "a.jsonl")], output=tmp_path / "out", config=CleanConfig(max_chars=3000), workers=1
+    )
     documents = list(Corpus(tmp_path / "out"))
     assert documents[0].id == "a-0#1" and result.summary["pieces_of_long_texts"] == len(documents) - 1
     assert "\n".join(d.text for d in documents) == text
 
 
 def test_bad_settings() -> None:
-    for bad in ({"max_chars": 10}, {"sources": [{"match": "*", "licens": "x"}]}, {"sources": [SourceRule(match="*", split="page")]}, {"profile": "wab"}):
+    for bad in (
+        {"max_chars": 10},
+        {"sources": [{"match": "*", "licens": "x"}]},
+        {"sources": [SourceRule(match="*", split="page")]},
+        {"profile": "wab"},
+    ):
         with pytest.raises(UsageError):
             CleanConfig(**bad)  # type: ignore[arg-type]
 
@@ -272,8 +330,14 @@ def test_real_dirty_files_are_repaired_or_named(real_data: Path, tmp_path: Path)
     folder = real_data / "dirty" / "derived"
     result = clean([str(folder)], output=tmp_path / "out", config=CleanConfig(profile="book"), workers=1)
     assert result.summary["in"] == 85
-    lost = {r["meta"]["file"].rsplit("_", 1)[-1] for f in (tmp_path / "out" / "dropped").glob("*") for _, r in read_records(f)}
-    assert lost == {"utf8.txt"} and result.summary["dropped"] == 12  # mojibake_cp949_as_utf8: the bytes are gone
+    lost = {
+        r["meta"]["file"].rsplit("_", 1)[-1]
+        for f in (tmp_path / "out" / "dropped").glob("*")
+        for _, r in read_records(f)
+    }
+    assert (
+        lost == {"utf8.txt"} and result.summary["dropped"] == 12
+    )  # mojibake_cp949_as_utf8: the bytes are gone
     by_name = {Path(d.meta["file"]).name: d.text for d in Corpus(tmp_path / "out")}
     for stem in ("00", "04", "08"):
         assert len({by_name[f"{stem}_{kind}.txt"] for kind in ("nfd", "utf16le_bom", "utf8bom")}) == 1

@@ -44,11 +44,22 @@ def test_kept(text: str, profile: str) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "empty"), (" \n\u200b", "empty"), ("This page is only available in English, we are sorry about that.", "not_korean"),
-        ("這是一篇用中文寫的文章，沒有任何韓文。請使用翻譯軟件閱讀本文。", "not_korean"), (f"{PROSE[:60]} ������", "lost_text"), (MENU, "menu"),
-        ("오늘도 좋은 하루 되세요 여러분 " * 30, "top_2gram"), ("안 녕 하 세 요 저 는 오 늘 이 글 을 썼 습 니 다 읽 어 주 셔 서 고 맙 습 니 다", "spaced_letters"),
-        ("★☆★☆★☆★☆ 대박 ★☆★☆★☆★☆ 세일 ★☆★☆★☆ 지금 ★☆★☆ 바로 사세요 정말 정말 정말 정말 쌉니다 여기 오세요", "symbols"),
-        ("ㅁㄴㅇㄹ ㅋㅌㅊㅍ ㅂㅈㄷㄱ ㅛㅕㅑㅐ ㅁㄴㅇㄹ 오늘 여기 저기 거기 어디 누가 언제 무엇을 어떻게 왜", "stray_jamo"),
+        ("", "empty"),
+        (" \n\u200b", "empty"),
+        ("This page is only available in English, we are sorry about that.", "not_korean"),
+        ("這是一篇用中文寫的文章，沒有任何韓文。請使用翻譯軟件閱讀本文。", "not_korean"),
+        (f"{PROSE[:60]} ������", "lost_text"),
+        (MENU, "menu"),
+        ("오늘도 좋은 하루 되세요 여러분 " * 30, "top_2gram"),
+        ("안 녕 하 세 요 저 는 오 늘 이 글 을 썼 습 니 다 읽 어 주 셔 서 고 맙 습 니 다", "spaced_letters"),
+        (
+            "★☆★☆★☆★☆ 대박 ★☆★☆★☆★☆ 세일 ★☆★☆★☆ 지금 ★☆★☆ 바로 사세요 정말 정말 정말 정말 쌉니다 여기 오세요",
+            "symbols",
+        ),
+        (
+            "ㅁㄴㅇㄹ ㅋㅌㅊㅍ ㅂㅈㄷㄱ ㅛㅕㅑㅐ ㅁㄴㅇㄹ 오늘 여기 저기 거기 어디 누가 언제 무엇을 어떻게 왜",
+            "stray_jamo",
+        ),
     ],
 )
 def test_dropped_from_the_web(text: str, reason: str) -> None:
@@ -56,7 +67,10 @@ def test_dropped_from_the_web(text: str, reason: str) -> None:
 
 
 def test_spam_is_cooccurrence() -> None:
-    advert = "카지노사이트 추천 안전놀이터 먹튀검증 꽁머니 지급! 출장안마 콜걸 문의 카톡: lucky777 " * 2 + "가입코드 abc 토토사이트 바카라사이트 지금 가입하세요"
+    advert = (
+        "카지노사이트 추천 안전놀이터 먹튀검증 꽁머니 지급! 출장안마 콜걸 문의 카톡: lucky777 " * 2
+        + "가입코드 abc 토토사이트 바카라사이트 지금 가입하세요"
+    )
     assert verdict(advert, "news") == "spam"
     news = (
         "경찰은 불법 카지노사이트를 운영한 혐의로 일당 세 명을 구속했다고 밝혔다. 이들은 지난해부터 카지노사이트와 토토사이트를 만들어 회원을 모집한 혐의를 받는다. "
@@ -69,7 +83,9 @@ def test_spam_is_cooccurrence() -> None:
 
 
 def test_spam_hidden_by_dots_is_seen() -> None:
-    text = "카.지.노.사.이.트 추천! 먹-튀-검-증 완료, 꽁 머 니 드려요. 문의 주세요 010-1234-5678 토 토 사 이 트"
+    text = (
+        "카.지.노.사.이.트 추천! 먹-튀-검-증 완료, 꽁 머 니 드려요. 문의 주세요 010-1234-5678 토 토 사 이 트"
+    )
     assert spam(text, len(text.split())).found
 
 
@@ -79,7 +95,12 @@ def test_rare_syllables_of_people_are_no_charset_error() -> None:
 
 
 def test_profiles_by_kind() -> None:
-    assert profile_of("law") == "law" and profile_of("books") == "book" and profile_of(None) == "web" and profile_of("몰라") == "web"
+    assert (
+        profile_of("law") == "law"
+        and profile_of("books") == "book"
+        and profile_of(None) == "web"
+        and profile_of("몰라") == "web"
+    )
     assert profile_of("law", "none") == "none"
     assert set(KINDS.values()) <= set(PROFILES)
     assert check_profile("auto") == "auto"
@@ -95,8 +116,17 @@ def test_every_limit_belongs_to_a_rule_and_every_reason_has_a_label() -> None:
 
 
 def test_fineweb2_is_stricter() -> None:
-    assert verdict(VERSE, "fineweb2") == "too_short" and verdict("", "none") == "empty" and verdict(MENU, "none") is None
+    assert (
+        verdict(VERSE, "fineweb2") == "too_short"
+        and verdict("", "none") == "empty"
+        and verdict(MENU, "none") is None
+    )
 
 
 def test_drop_as_written() -> None:
-    assert Drop("menu", 0.1234567, 0.15).to_dict() == {"step": "rules", "reason": "menu", "value": 0.123457, "limit": 0.15}
+    assert Drop("menu", 0.1234567, 0.15).to_dict() == {
+        "step": "rules",
+        "reason": "menu",
+        "value": 0.123457,
+        "limit": 0.15,
+    }

@@ -43,7 +43,10 @@ def test_forms_mix_and_everything_else_is_dropped_with_a_reason(tmp_path):
     )
     result = sft([source], output=tmp_path / "chat.jsonl", config=SftConfig(max_chars=100))
     chats = list(read_chats(tmp_path / "chat.jsonl"))
-    assert [(c.prompt[-1].content, c.answer, c.source) for c in chats] == [("가?", "나.", "섞임"), ("다?", "라.", "섞임")]
+    assert [(c.prompt[-1].content, c.answer, c.source) for c in chats] == [
+        ("가?", "나.", "섞임"),
+        ("다?", "라.", "섞임"),
+    ]
     dropped = lines(tmp_path / "chat.run" / "dropped.jsonl")
     assert [(d["line"], d["drop"]["reason"]) for d in dropped] == [
         (3, "broken"), (4, "unknown_form"), (5, "empty_answer"), (6, "empty_prompt"), (7, "echo"), (8, "duplicate"),
@@ -81,7 +84,10 @@ def test_system_goes_only_where_there_is_none(tmp_path):
 def test_rounds_are_cut_and_a_last_question_without_answer_goes(tmp_path):
     source = write(tmp_path / "a.jsonl", turns("1", "2", "3", "4", "5"), turns("a", "b", "c", "d", "e", "f"))
     result = sft([source], output=tmp_path / "chat.jsonl", config=SftConfig(max_turns=2))
-    assert [[m.content for m in c.messages] for c in read_chats(tmp_path / "chat.jsonl")] == [list("1234"), list("abcd")]
+    assert [[m.content for m in c.messages] for c in read_chats(tmp_path / "chat.jsonl")] == [
+        list("1234"),
+        list("abcd"),
+    ]
     assert result.summary["notes"] == {"last_question_cut": 1, "rounds_cut": 1}
 
 
@@ -90,7 +96,11 @@ def test_train_false_is_kept(tmp_path):
     record["messages"][1]["train"] = False
     source = write(tmp_path / "a.jsonl", record)
     sft([source], output=tmp_path / "chat.jsonl")
-    assert lines(tmp_path / "chat.jsonl")[0]["messages"][1] == {"role": "assistant", "content": "나", "train": False}
+    assert lines(tmp_path / "chat.jsonl")[0]["messages"][1] == {
+        "role": "assistant",
+        "content": "나",
+        "train": False,
+    }
 
 
 def test_repeated_ids_become_unique(tmp_path):
@@ -124,12 +134,17 @@ def test_text_is_put_into_normal_form(tmp_path):
 
 
 def test_meta_that_orjson_refuses_is_kept(tmp_path):
-    source = write(tmp_path / "a.jsonl", '{"prompt": "가", "response": "나", "big": 123456789012345678901234567890, "s": "\\ud800"}')
+    source = write(
+        tmp_path / "a.jsonl",
+        '{"prompt": "가", "response": "나", "big": 123456789012345678901234567890, "s": "\\ud800"}',
+    )
     sft([source], output=tmp_path / "chat.jsonl")
     assert next(read_chats(tmp_path / "chat.jsonl")).meta["big"] == 123456789012345678901234567890
 
 
-@pytest.mark.parametrize("content", ["", "{broken\n", '{"text": "글"}\n', '{"prompt": "가", "response": ""}\n'])
+@pytest.mark.parametrize(
+    "content", ["", "{broken\n", '{"text": "글"}\n', '{"prompt": "가", "response": ""}\n']
+)
 def test_nothing_usable_is_an_error_and_leaves_no_output(tmp_path, content):
     (tmp_path / "a.jsonl").write_text(content, encoding="utf-8")
     with pytest.raises(UserError) as error:

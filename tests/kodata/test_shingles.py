@@ -65,7 +65,11 @@ def test_native_sets_equal_the_reference(texts, n):
 def test_decomposed_text_has_the_signature_of_composed_text(text):
     forms = [unicodedata.normalize(form, text) for form in ("NFC", "NFD")]
     minima, digests, lengths = shingles.signatures(forms, 5)
-    assert np.array_equal(minima[0], minima[1]) and np.array_equal(digests[0], digests[1]) and lengths[0] == lengths[1]
+    assert (
+        np.array_equal(minima[0], minima[1])
+        and np.array_equal(digests[0], digests[1])
+        and lengths[0] == lengths[1]
+    )
 
 
 @needs_native
@@ -74,7 +78,9 @@ def test_code_points_taken_as_nfc_really_are():
         if native.surely_nfc(point):
             char = chr(point)
             assert unicodedata.is_normalized("NFC", char) and unicodedata.combining(char) == 0, hex(point)
-            assert unicodedata.is_normalized("NFC", "가" + char) and unicodedata.is_normalized("NFC", "a" + char), hex(point)
+            assert unicodedata.is_normalized("NFC", "가" + char) and unicodedata.is_normalized(
+                "NFC", "a" + char
+            ), hex(point)
 
 
 @needs_native
@@ -98,7 +104,11 @@ def test_every_instruction_set_gives_the_same_minima(isa):
 
 
 GOLDEN_MINIMA = [[845081477, 505206331, 978697852], [2649642455, 3963419093, 5564880], [4294967295] * 3]
-GOLDEN_DIGESTS = [["0x4d6ac2a3f56e48a3", "0x7a88aeda32b32cec"], ["0xe1485256e8734bcd", "0xb451804d9831abe"], ["0x0", "0x0"]]
+GOLDEN_DIGESTS = [
+    ["0x4d6ac2a3f56e48a3", "0x7a88aeda32b32cec"],
+    ["0xe1485256e8734bcd", "0xb451804d9831abe"],
+    ["0x0", "0x0"],
+]
 
 
 def test_golden_values_hold_on_every_machine():
@@ -134,7 +144,9 @@ def test_lsh_shape_finds_pairs_at_the_threshold():
 def tables(draw):
     """Signatures with planted agreement, and small sets to go with them."""
     rows = draw(st.integers(0, 12))
-    sig = np.array(draw(st.lists(st.lists(st.integers(0, 2), min_size=6, max_size=6), min_size=rows, max_size=rows)))
+    sig = np.array(
+        draw(st.lists(st.lists(st.integers(0, 2), min_size=6, max_size=6), min_size=rows, max_size=rows))
+    )
     sets = [sorted(s) for s in draw(st.lists(st.sets(st.integers(1, 8)), min_size=rows, max_size=rows))]
     offsets = np.concatenate([[0], np.cumsum([len(s) for s in sets])]).astype(np.int64)
     values = np.array([v for s in sets for v in s], np.uint64)
@@ -151,9 +163,14 @@ def test_native_clusters_equal_the_reference(table, large, least, threshold):
         mine, counts = native.clusters(sig, *shape, least, values, offsets, threshold)
         theirs, expected = reference.clusters(sig, *shape, least, values, offsets, threshold)
         assert np.array_equal(mine, theirs)
-        assert (counts["buckets"], counts["largest_bucket"]) == (expected["buckets"], expected["largest_bucket"])
+        assert (counts["buckets"], counts["largest_bucket"]) == (
+            expected["buckets"],
+            expected["largest_bucket"],
+        )
         pairs = np.array([[i, j] for i in range(len(sig)) for j in range(len(sig))], np.int64).reshape(-1, 2)
-        assert np.array_equal(native.jaccards(values, offsets, pairs), reference.jaccards(values, offsets, pairs))
+        assert np.array_equal(
+            native.jaccards(values, offsets, pairs), reference.jaccards(values, offsets, pairs)
+        )
 
 
 @needs_native
@@ -179,5 +196,7 @@ def test_native_overlap_equals_the_reference(fields, texts, n):
 
 def test_overlap_counts_distinct_grams_of_the_field():
     index = shingles.backend().overlap_index(["서울은 대한민국의 수도이다", "짧다"], 5)
-    rows = index.search(["옛날부터 서울은 대한 민국의 수도이다. 서울은 대한민국의 수도이다!", "부산은 바다가 있다"]).tolist()
+    rows = index.search(
+        ["옛날부터 서울은 대한 민국의 수도이다. 서울은 대한민국의 수도이다!", "부산은 바다가 있다"]
+    ).tolist()
     assert rows == [[0, 0, 8, 8]]

@@ -18,8 +18,12 @@ TEXT = "오늘은 날씨가 맑아서 동네 도서관까지 걸어가 책을 �
 LINE = json.dumps({"id": "a", "text": TEXT, "license": "MIT", "별점": 5}, ensure_ascii=False)
 
 
-def items(path: Path, settings: Settings | None = None, form: str = "auto", unit: int = 1 << 20) -> list[Record | Failure]:
-    return [item for part in parts(path, path.name, form, unit, 0) for item in read(part, settings or Settings())]
+def items(
+    path: Path, settings: Settings | None = None, form: str = "auto", unit: int = 1 << 20
+) -> list[Record | Failure]:
+    return [
+        item for part in parts(path, path.name, form, unit, 0) for item in read(part, settings or Settings())
+    ]
 
 
 def texts(path: Path, **kwargs: object) -> list[str]:
@@ -69,9 +73,17 @@ def test_jsonl_in_every_packing(tmp_path: Path, suffix: str) -> None:
 
     import zstandard
 
-    pack = {"": bytes, ".gz": gzip.compress, ".zst": zstandard.ZstdCompressor().compress, ".bz2": bz2.compress, ".xz": lzma.compress}[suffix]
+    pack = {
+        "": bytes,
+        ".gz": gzip.compress,
+        ".zst": zstandard.ZstdCompressor().compress,
+        ".bz2": bz2.compress,
+        ".xz": lzma.compress,
+    }[suffix]
     found = items(make(tmp_path / f"a.jsonl{suffix}", pack(f"{LINE}\n\n{LINE}\n".encode())))
-    assert [(r.text, r.id, r.place, r.meta) for r in found] == [(TEXT, "a", n, {"licence": "MIT", "별점": 5}) for n in ("1", "3")]
+    assert [(r.text, r.id, r.place, r.meta) for r in found] == [
+        (TEXT, "a", n, {"licence": "MIT", "별점": 5}) for n in ("1", "3")
+    ]
 
 
 @pytest.mark.parametrize("suffix", [".gz", ".zst", ".bz2", ".xz"])
@@ -82,9 +94,17 @@ def test_cut_archives_keep_what_was_there_and_are_named(tmp_path: Path, suffix: 
 
     import zstandard
 
-    pack = {".gz": gzip.compress, ".zst": zstandard.ZstdCompressor().compress, ".bz2": bz2.compress, ".xz": lzma.compress}[suffix]
+    pack = {
+        ".gz": gzip.compress,
+        ".zst": zstandard.ZstdCompressor().compress,
+        ".bz2": bz2.compress,
+        ".xz": lzma.compress,
+    }[suffix]
     rng = random.Random(1)
-    data = "".join(json.dumps({"text": TEXT + "".join(rng.choices("가나다라마바사", k=200))}, ensure_ascii=False) + "\n" for _ in range(3000))
+    data = "".join(
+        json.dumps({"text": TEXT + "".join(rng.choices("가나다라마바사", k=200))}, ensure_ascii=False) + "\n"
+        for _ in range(3000)
+    )
     whole = pack(data.encode())
     file = make(tmp_path / f"a.jsonl{suffix}", whole[: len(whole) // 2])
     assert failure(file).place.endswith("+") or suffix in (".bz2", ".xz")
@@ -93,9 +113,27 @@ def test_cut_archives_keep_what_was_there_and_are_named(tmp_path: Path, suffix: 
 
 
 def test_broken_lines_are_failures_with_their_line(tmp_path: Path) -> None:
-    lines = [LINE.encode(), b'{"text": ', b'{"text": "\xff"}', b"[1]", b'{"other": "x"}', LINE.encode("cp949"), b'"\xea\xb0\x80"', b'{"text": "\\ud83d x"}']
+    lines = [
+        LINE.encode(),
+        b'{"text": ',
+        b'{"text": "\xff"}',
+        b"[1]",
+        b'{"other": "x"}',
+        LINE.encode("cp949"),
+        b'"\xea\xb0\x80"',
+        b'{"text": "\\ud83d x"}',
+    ]
     found = items(make(tmp_path / "a.jsonl", b"\n".join(lines)))
-    assert [type(item).__name__ for item in found] == ["Record", "Failure", "Failure", "Failure", "Failure", "Record", "Record", "Record"]
+    assert [type(item).__name__ for item in found] == [
+        "Record",
+        "Failure",
+        "Failure",
+        "Failure",
+        "Failure",
+        "Record",
+        "Record",
+        "Record",
+    ]
     assert [item.place for item in found] == [str(i) for i in range(1, 9)]
     assert "other" in found[4].reason and "--text-field" in found[4].reason  # type: ignore[union-attr]
 
@@ -104,7 +142,11 @@ def test_a_line_over_the_limit_is_skipped_and_named(tmp_path: Path, monkeypatch:
     monkeypatch.setattr("kodata.sources.rows.MAX_LINE_BYTES", 500)
     long = json.dumps({"text": "가" * 1000}, ensure_ascii=False)
     found = items(make(tmp_path / "a.jsonl", f"{LINE}\n{long}\n{LINE}\n"))
-    assert [(type(i).__name__, i.place) for i in found] == [("Record", "1"), ("Failure", "2"), ("Record", "3")]
+    assert [(type(i).__name__, i.place) for i in found] == [
+        ("Record", "1"),
+        ("Failure", "2"),
+        ("Record", "3"),
+    ]
 
 
 def test_plain_jsonl_is_cut_at_lines_and_line_numbers_stay_true(tmp_path: Path) -> None:
@@ -125,16 +167,29 @@ def test_json_forms(tmp_path: Path) -> None:
     assert texts(make(tmp_path / "a.json", json.dumps(row))) == [TEXT]
     assert texts(make(tmp_path / "a.json", f"{LINE}\n{LINE}\n")) == [TEXT, TEXT]
     assert texts(make(tmp_path / "a.json", json.dumps(row, ensure_ascii=False).encode("cp949"))) == [TEXT]
-    assert "paragraph" in failure(make(tmp_path / "a.json", '{"id": 1, "paragraph": [{"form": "가"}], "x": [{"y": 1}]}')).reason
+    assert (
+        "paragraph"
+        in failure(
+            make(tmp_path / "a.json", '{"id": 1, "paragraph": [{"form": "가"}], "x": [{"y": 1}]}')
+        ).reason
+    )
     assert "깨짐" in failure(make(tmp_path / "a.json", '{"text": ')).reason
-    notebook = {"nbformat": 4, "cells": [{"cell_type": "markdown", "source": ["# 제목\n", "글"]}, {"cell_type": "code", "source": "x = 1"}]}
+    notebook = {
+        "nbformat": 4,
+        "cells": [
+            {"cell_type": "markdown", "source": ["# 제목\n", "글"]},
+            {"cell_type": "code", "source": "x = 1"},
+        ],
+    }
     assert texts(make(tmp_path / "a.ipynb", json.dumps(notebook))) == ["# 제목\n글\n\n```\nx = 1\n```"]
 
 
 def test_tables(tmp_path: Path) -> None:
     from openpyxl import Workbook
 
-    file = make(tmp_path / "a.csv", f'id,본문,licence\n1,"{TEXT}\n둘째, 줄",MIT\n2,,MIT\n3,a,b,c\n'.encode("cp949"))
+    file = make(
+        tmp_path / "a.csv", f'id,본문,licence\n1,"{TEXT}\n둘째, 줄",MIT\n2,,MIT\n3,a,b,c\n'.encode("cp949")
+    )
     found = items(file)
     assert [getattr(i, "text", None) for i in found] == [f"{TEXT}\n둘째, 줄", "", None]
     assert found[0].meta == {"licence": "MIT"} and found[0].id == "1" and isinstance(found[2], Failure)  # type: ignore[union-attr]
@@ -175,7 +230,9 @@ PAGE = """<html><head><meta charset="{charset}"><title>마을 소식</title></he
 <p>도서관은 매주 월요일에 쉬며 오전 아홉 시부터 저녁 여섯 시까지 문을 연다. 빌린 책은 두 주 안에 돌려주면 된다.</p></article></body></html>"""
 
 
-@pytest.mark.parametrize(("charset", "encoding"), [("utf-8", "utf-8"), ("euc-kr", "cp949"), ("ks_c_5601-1987", "cp949")])
+@pytest.mark.parametrize(
+    ("charset", "encoding"), [("utf-8", "utf-8"), ("euc-kr", "cp949"), ("ks_c_5601-1987", "cp949")]
+)
 def test_html(tmp_path: Path, charset: str, encoding: str) -> None:
     (found,) = items(make(tmp_path / "a.html", PAGE.format(charset=charset).encode(encoding)))
     assert isinstance(found, Record)
@@ -209,7 +266,11 @@ def test_unknown_and_empty_are_named(tmp_path: Path) -> None:
     assert ".hwp" in failure(make(tmp_path / "a.hwp", b"\xd0\xcf\x11\xe0")).reason
     for name in ("a.txt", "a.jsonl", "a.csv"):
         assert "빈 파일" in failure(make(tmp_path / name, b"")).reason
-    assert recognise("자료", b'{"text": 1}') == "jsonl" and recognise("page", b"<!DOCTYPE html>") == "html" and recognise("x", b"\x00\x01") == "unknown"
+    assert (
+        recognise("자료", b'{"text": 1}') == "jsonl"
+        and recognise("page", b"<!DOCTYPE html>") == "html"
+        and recognise("x", b"\x00\x01") == "unknown"
+    )
 
 
 def test_text_field(tmp_path: Path) -> None:
@@ -220,11 +281,22 @@ def test_text_field(tmp_path: Path) -> None:
         find_text(row, "{없음}")
     with pytest.raises(NoText, match="no known text key"):
         find_text(row, None)
-    assert find_text({"Text": "가"}, None)[0] == "가" and find_text({"content": ["가", "나"]}, None)[0] == "가\n나"
+    assert (
+        find_text({"Text": "가"}, None)[0] == "가"
+        and find_text({"content": ["가", "나"]}, None)[0] == "가\n나"
+    )
 
 
 def test_record_keys_and_settings(tmp_path: Path) -> None:
-    row = {"id": 7, "text": TEXT, "source": "신문", "url_or_path": "http://a", "kind": "news", "meta": {"b": 1}, "title": "제목"}
+    row = {
+        "id": 7,
+        "text": TEXT,
+        "source": "신문",
+        "url_or_path": "http://a",
+        "kind": "news",
+        "meta": {"b": 1},
+        "title": "제목",
+    }
     file = make(tmp_path / "a.jsonl", json.dumps(row))
     (found,) = items(file, Settings(kind="law", licence="CC0-1.0"))
     assert (found.id, found.source, found.meta) == (  # type: ignore[union-attr]
@@ -234,7 +306,11 @@ def test_record_keys_and_settings(tmp_path: Path) -> None:
 
 
 def test_hub_addresses() -> None:
-    assert parse("hf:a/b") == ("a/b", None, "train") and parse("hf:a/b:c") == ("a/b", "c", "train") and parse("hf:a/b::test") == ("a/b", None, "test")
+    assert (
+        parse("hf:a/b") == ("a/b", None, "train")
+        and parse("hf:a/b:c") == ("a/b", "c", "train")
+        and parse("hf:a/b::test") == ("a/b", None, "test")
+    )
     for wrong in ("hf:", "hf:a:b:c:d"):
         with pytest.raises(UserError, match="bad dataset name"):
             parse(wrong)
@@ -248,7 +324,17 @@ def test_a_local_dataset_folder_through_the_datasets_library(tmp_path: Path) -> 
 
     (tmp_path / "data").mkdir()
     for i in range(2):
-        pq.write_table(pa.table({"text": [f"{i}{j} {TEXT}" for j in range(3)]}), tmp_path / "data" / f"train-0000{i}-of-00002.parquet")
+        pq.write_table(
+            pa.table({"text": [f"{i}{j} {TEXT}" for j in range(3)]}),
+            tmp_path / "data" / f"train-0000{i}-of-00002.parquet",
+        )
     pieces = dataset_parts(f"hf:{tmp_path}", 0)
     assert len(pieces) == 2
-    assert [i.text[:2] for part in pieces for i in read(part, Settings())] == ["00", "01", "02", "10", "11", "12"]  # type: ignore[union-attr]
+    assert [i.text[:2] for part in pieces for i in read(part, Settings())] == [
+        "00",
+        "01",
+        "02",
+        "10",
+        "11",
+        "12",
+    ]  # type: ignore[union-attr]

@@ -13,7 +13,9 @@ from kodata.text.syllables import COMMON, KS_X_1001, rare_share
 SENTENCE = "오늘은 날씨가 맑아서 동네 도서관까지 걸어가 책을 빌려 왔다. 돌아오는 길에 시장에서 사과를 샀다."
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp949", "euc-kr", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "cp949", "euc-kr", "utf-16", "utf-16-le", "utf-16-be"]
+)
 def test_charsets_are_recognised(encoding: str) -> None:
     found = decode(SENTENCE.encode(encoding))
     assert (found.text, found.bad) == (SENTENCE, 0)
@@ -105,7 +107,9 @@ def test_mojibake_is_repaired(right: str, wrong: str) -> None:
     data = SENTENCE.encode(right)
     broken = data.decode("latin-1") if wrong == "latin-1" else data.decode("cp1252", "ignore")
     if wrong == "windows-1252" and broken.encode("cp1252") != data:
-        broken = "".join(chr(b) if b in (0x81, 0x8D, 0x8F, 0x90, 0x9D) else bytes([b]).decode("cp1252") for b in data)
+        broken = "".join(
+            chr(b) if b in (0x81, 0x8D, 0x8F, 0x90, 0x9D) else bytes([b]).decode("cp1252") for b in data
+        )
     assert normalise(broken) == SENTENCE
 
 
@@ -177,7 +181,9 @@ def test_chinese_and_japanese_are_not_korean() -> None:
 
 
 def test_code_does_not_count_as_prose() -> None:
-    found = measure("이 함수는 값을 돌려준다.\n```python\ndef f(x):\n    return x\n```\n자세한 것은 https://example.com/a/b 를 보라.")
+    found = measure(
+        "이 함수는 값을 돌려준다.\n```python\ndef f(x):\n    return x\n```\n자세한 것은 https://example.com/a/b 를 보라."
+    )
     assert found.korean == 1.0
 
 
