@@ -31,3 +31,13 @@ def test_help_page(
         golden.write_text(page, encoding="utf-8")
     assert page == golden.read_text(encoding="utf-8"), f"help of `{name} {verb}` changed: renew {golden.name}"
     assert any("가" <= c <= "힣" for c in page), "Korean first"
+
+
+def test_habits_of_other_toolkits_lead_to_flags_that_exist() -> None:
+    from kodata.run.usage import HABITS
+
+    pages_text = "".join(p.read_text(encoding="utf-8") for p in GOLDEN.glob("*.txt"))
+    for theirs, ours in HABITS.items():
+        for word in ours.split():
+            if word.startswith("-") and word != "-":
+                assert word in pages_text, f"{theirs} -> {word}: no verb has this flag"

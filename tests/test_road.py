@@ -15,12 +15,12 @@ import pytest
 from tests.made_korean import chats, documents, write_jsonl
 
 ROOT = Path(__file__).resolve().parents[1]
-TRAIN = "--batch-size 4 --seq-len 64 --lr 2e-3"
+TRAIN = "--batch-size 4 --seq-len 160 --lr 2e-3"
 # {w}: the work folder. Each line is one stage; the word before -o's value decides where its output is.
 STAGES = [
     "kodata clean {w}/raw.jsonl -o {w}/clean --workers 2",
     "kodata dedup {w}/clean -o {w}/docs",
-    "kotok train {w}/docs -o {w}/tok --vocab-size 1024 --val 0.05",
+    "kotok train {w}/docs -o {w}/tok --vocab-size 512 --val 0.05",
     "kotok encode {w}/docs --tok {w}/tok -o {w}/shards --val 0.05",
     "kobitnet train {w}/shards -o {w}/pretrain --preset tiny --steps 30 --save-every 5 " + TRAIN,
     "kodata sft {w}/qa.jsonl -o {w}/chat.jsonl",
@@ -29,7 +29,7 @@ STAGES = [
     "kobitnet generate {w}/sft --prompts {w}/chat.jsonl --greedy -n 24 --max-new-tokens 12 -o {w}/answers.jsonl",
     "kodata dpo {w}/chat.jsonl --rejected {w}/answers.jsonl -o {w}/pairs.jsonl",
     "kotok encode {w}/pairs.jsonl --tok {w}/tok -o {w}/pair-shards --val 0.05",
-    "kobitnet dpo {w}/pair-shards --from {w}/sft -o {w}/dpo --steps 8 --save-every 2 --batch-size 4 --lr 5e-5",
+    "kobitnet dpo {w}/pair-shards --from {w}/sft -o {w}/dpo --steps 8 --save-every 2 --batch-size 4 --seq-len 160 --lr 5e-5",
     "kobitnet eval {w}/dpo --on {w}/shards -o {w}/eval --backend torch",
     "kodata report {w} -o {w}/report.html",
 ]
@@ -103,7 +103,7 @@ def test_training_learns(undisturbed: Path) -> None:
         s: json.loads((undisturbed / s / "stats.json").read_text())["summary"]
         for s in ("pretrain", "sft", "dpo", "eval")
     }
-    assert facts["eval"]["perplexity"] < 1024 / 2
+    assert facts["eval"]["perplexity"] < 0.8 * facts["eval"]["untrained_perplexity"]
 
 
 @pytest.mark.slow

@@ -86,13 +86,8 @@ def _usage(error: cx.CycloptsError, tool: "Tool", argv: Sequence[str], recipe: R
         known = sorted(
             {n.lstrip("-") for a in error.argument_collection for n in a.names if n.startswith("--")}
         )
-        habit = HABITS.get(name.replace("-", "_"))
-        hint = (
-            f"여기서는 {habit} 입니다 (here it is {habit})"
-            if habit
-            else did_you_mean(name, known).replace("혹시 ", "혹시 --" if not from_recipe else "혹시 ")
-            or way_out
-        )
+        near = did_you_mean(name, known)
+        hint = _habit(name) or (near if from_recipe else near.replace("혹시 ", "혹시 --")) or way_out
         if from_recipe:
             assert recipe is not None
             return recipe.error(
@@ -113,12 +108,19 @@ def _usage(error: cx.CycloptsError, tool: "Tool", argv: Sequence[str], recipe: R
         return UsageError(f"값이 맞지 않습니다 (bad value): {argument} {value!r}, {kind}", way_out)
     if isinstance(error, cx.MissingArgumentError):
         name = error.argument.name if error.argument is not None else error.keyword or ""
-        return UsageError(f"빠진 인자 (missing argument): {name}", way_out)
+        typed = [_habit(a.lstrip("-").split("=")[0]) for a in argv if a.startswith("--")]
+        return UsageError(f"빠진 인자 (missing argument): {name}", next(filter(None, typed), way_out))
     if isinstance(error, cx.UnknownCommandError):
         word = next((a for a in argv if not a.startswith("-")), "")
         return UsageError(f"모르는 동사 (unknown verb): {word}", did_you_mean(word, tool.verbs) or way_out)
     text = " ".join(re.sub(r"[╭╮╰╯│─]", " ", str(error)).split())
     return UsageError(f"명령을 읽지 못했습니다 (cannot read the command): {text}", way_out)
+
+
+def _habit(name: str) -> str:
+    """What a flag of other toolkits is called here, or an empty string."""
+    ours = HABITS.get(name.replace("-", "_"))
+    return f"{name} 은 여기서 (here): {ours}" if ours and ours.split()[0].lstrip("-") != name else ""
 
 
 def _option_name(keyword: str, verb: str) -> str:
