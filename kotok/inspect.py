@@ -41,7 +41,7 @@ def inspect(
     tokenizer = load(tok)
     colour = sys.stdout.isatty()
     if text is None:
-        return _facts(tokenizer)
+        return tokenizer_facts(tokenizer)
     path = Path(text)
     if text != "-" and _is_file(path):
         from kotok.records import kind_of, read_examples, read_texts
@@ -178,7 +178,8 @@ def _listed(
     return out
 
 
-def _facts(tokenizer: Tokenizer) -> Result:
+def tokenizer_facts(tokenizer: Tokenizer) -> Result:
+    """What a tokenizer is: kind, sizes, control tokens, longest tokens."""
     from kodata.report import blocks
 
     sizes = tokenizer.token_bytes()

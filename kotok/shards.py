@@ -70,6 +70,28 @@ class Shards:
     def __reduce__(self) -> tuple[Any, ...]:
         return open_shards, (self.folder, self.split)
 
+    def _repr_html_(self) -> str:
+        """Counts, and the first documents as tokens (learned and masked ones told apart)."""
+        from kodata.report import blocks
+        from kodata.report.html import fragment
+        from kotok.tokenizer import load, show
+
+        tokenizer = load(self.tokenizer)
+        rows = []
+        for i in range(min(len(self), 3)):
+            ids, mask = self.tokens(i)[:160], self.mask(i)
+            kinds = range(len(ids)) if mask is None else ["learned" if m else "masked" for m in mask]
+            rows.append([(show(tokenizer.token(int(t))), k) for t, k in zip(ids, kinds, strict=False)])
+        facts = {
+            "종류 (kind)": self.kind,
+            "문서 (documents)": len(self),
+            "토큰 (tokens)": self.num_tokens,
+            "배우는 토큰 (learned tokens)": self.num_targets,
+            "어휘 (vocabulary)": self.vocab_size,
+        }
+        title = f"토큰 샤드 (token shards): {self.folder} · {self.split}"
+        return fragment([blocks.facts(title, facts), blocks.tokens("앞의 문서 (first documents)", rows)])
+
     @property
     def dtype(self) -> np.dtype:
         return token_dtype(self.vocab_size)

@@ -139,6 +139,12 @@ class Tokenizer:
     def __repr__(self) -> str:
         return f"Tokenizer({self.kind}, {self.vocab_size:,} ids, {self.fingerprint[:12]})"
 
+    def _repr_html_(self) -> str:
+        from kodata.report.html import fragment
+        from kotok.inspect import tokenizer_facts
+
+        return fragment(tokenizer_facts(self).report)
+
     # -- ids of control tokens ----------------------------------------------------------------------------------------
 
     def control_id(self, name: str) -> int:

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -170,3 +171,20 @@ def test_missing_split_says_what_is_there(tmp_path):
     write(tmp_path, [([1, 2, 3], None)])
     with pytest.raises(UserError, match="train"):
         open_shards(tmp_path, "val")
+
+
+def test_objects_show_themselves_in_a_notebook(tmp_path: Path) -> None:
+    from kotok.chat import render
+    from kotok.tokenizer import build
+
+    tokenizer = build([], "llama-bpe")
+    messages = [{"role": "user", "content": "안녕"}, {"role": "assistant", "content": "네"}]
+    ids, mask = render(tokenizer, messages)
+    with ShardWriter(
+        tmp_path / "s", kind="chat", vocab_size=tokenizer.vocab_size, tokenizer_fingerprint=tokenizer.fingerprint
+    ) as writer:
+        writer.write(ids, mask)
+    tokenizer.save(tmp_path / "s" / "tokenizer")
+    page = open_shards(tmp_path / "s")._repr_html_()
+    assert "배움 (learned)" in page and "가림 (masked)" in page
+    assert tokenizer.fingerprint in tokenizer._repr_html_()
