@@ -219,22 +219,10 @@ class Corpus:
 
 
 def _shards_of(path: Path) -> Iterable[Path]:
-    from kodata.run.inputs import expand
+    from kodata.run.inputs import expand, is_run, refuse_unfinished
 
     if path.is_dir() and (path / "docs").is_dir():
-        _refuse_unfinished(path)
+        if is_run(path):
+            refuse_unfinished(path)
         return expand([path / "docs"], SUFFIXES)
     return expand([path], SUFFIXES)
-
-
-def _refuse_unfinished(path: Path) -> None:
-    from kodata.run.files import read_json_object
-
-    if not (path / "manifest.json").exists():
-        return
-    manifest = read_json_object(path / "manifest.json")
-    if manifest.get("status") != "done":
-        raise UserError(
-            f"끝나지 않은 실행의 출력입니다 (output of an unfinished run, {manifest.get('status')}): {path}",
-            f"{manifest.get('tool')} {manifest.get('verb')} 를 같은 인자로 다시 실행해 마치십시오 (run it again to finish)",
-        )

@@ -175,11 +175,11 @@ class Tokenizer:
 
     @property
     def end_of_turn_id(self) -> int:
-        """End of turn `<|eot_id|>` (in a foreign tokenizer `<|im_end|>`, else its end of text)."""
-        for name in (END_OF_TURN, "<|im_end|>"):
-            if name in self.control:
-                return self.control[name]
-        return self.eot_id
+        """The control token that closes a turn in this tokenizer's chat template: `<|eot_id|>`, or `<|im_end|>` where
+        the template says so; without either the end of text."""
+        template = str(self.config.get("chat_template") or "")
+        names = [name for name in (END_OF_TURN, "<|im_end|>") if name in self.control]
+        return self.control[next((n for n in names if n in template), names[0])] if names else self.eot_id
 
     @property
     def pad_id(self) -> int:

@@ -59,6 +59,11 @@ class CleanConfig:
 
 
 def _rule(value: Any) -> SourceRule:
+    if not isinstance(value, dict):
+        raise UsageError(
+            f"sources: 항목은 열쇠와 값이어야 합니다 (an entry must be a mapping): {value!r}",
+            'sources: [{match: "*.md", licence: MIT}]',
+        )
     try:
         return SourceRule(**value)
     except TypeError as error:
@@ -86,7 +91,7 @@ def clean(
     The same command again resumes; the number of workers changes nothing in the output.
     Raises UserError for missing inputs and for inputs that hold no readable record.
     """
-    from kodata.pipeline.plan import input_files, make_plan
+    from kodata.pipeline.plan import Plan, input_files, make_plan
     from kodata.run.folder import open_run
     from kodata.sources.hub import PREFIX
 
@@ -99,7 +104,7 @@ def clean(
         text_field=config.text_field, licence=config.licence, kind=config.kind,
         profile=None if config.profile == "auto" else config.profile, split=config.split,
     )  # fmt: skip
-    files = input_files(inputs)
+    files = input_files(inputs, output)
     if dry_run:
         return _dry_run(
             make_plan(inputs, config.sources, settings, config.source), config, files, processes, output
@@ -115,9 +120,11 @@ def clean(
             return run.result()
         plan_file = run.path / "work" / "plan.json"
         if not plan_file.exists():
-            make_plan(inputs, config.sources, settings, config.source, one_unit=limit is not None).save(
-                plan_file
-            )
+            make_plan(
+                inputs, config.sources, settings, config.source, one_unit=limit is not None, output=output
+            ).save(plan_file)
+        elif (plan := Plan.load(plan_file)).move_to([path for _, path in files]):
+            plan.save(plan_file)
         _remove_leftovers(run.path)
         return _run(run, plan_file, config, processes, limit)
 

@@ -149,6 +149,7 @@ def run_local(
     ranks = [i for i in range(len(plan.units)) if not unit_file(folder, i).exists()]
     if not ranks:
         return
+    _plans.clear()  # a resumed run may have moved its plan's files
     step = CleanStep(str(folder), config, limit)
     # skip_completed: what is done is known by the unit files, which are written after the data and not before
     executor = LocalExecutor(

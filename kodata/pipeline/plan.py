@@ -15,6 +15,7 @@ from typing import Any
 from kodata.run.errors import UserError
 from kodata.run.files import atomic_json, read_json_object
 from kodata.run.inputs import expand
+from kodata.run.progress import note
 from kodata.sources.forms import parts
 from kodata.sources.hub import PREFIX, parse
 from kodata.sources.record import Part, Settings, SourceRule
@@ -31,6 +32,8 @@ class Plan:
     arguments: list[str]
     settings: list[Settings]
     units: list[list[Part]]
+    files: list[str] = field(default_factory=list)
+    """Input files in order: on a resume from elsewhere they are the same contents in the same order."""
     sizes: list[int] = field(default_factory=list)
 
     @property
@@ -48,6 +51,7 @@ class Plan:
                 "arguments": self.arguments,
                 "settings": [asdict(s) for s in self.settings],
                 "units": units,
+                "files": self.files,
             },
         )
 
@@ -63,7 +67,22 @@ class Plan:
             value["arguments"],
             [Settings(**s) for s in value["settings"]],
             [[Part(**p) for p in u] for u in value["units"]],
+            value["files"],
         )
+
+    def move_to(self, files: Sequence[Path]) -> bool:
+        """Point the units at where the input files are now (another working directory, a moved folder).
+
+        The run folder has checked that contents and order are those of the first launch. Returns whether anything moved.
+        """
+        places = dict(zip(self.files, map(str, files), strict=True))
+        moved = any(old != new for old, new in places.items())
+        if moved:
+            for unit in self.units:
+                for part in unit:
+                    part.path = places.get(part.path, part.path)
+            self.files = list(places.values())
+        return moved
 
 
 def _small(part: Part) -> dict[str, Any]:
@@ -71,11 +90,12 @@ def _small(part: Part) -> dict[str, Any]:
     return {k: v for k, v in asdict(part).items() if k in ("path", "name", "form") or v != getattr(plain, k)}
 
 
-def _plan(arguments: list[str], settings: list[Settings], units: list[list[Part]]) -> Plan:
+def _plan(arguments: list[str], settings: list[Settings], units: list[list[Part]], files: list[str]) -> Plan:
     return Plan(
         arguments=arguments,
         settings=settings,
         units=units,
+        files=files,
         sizes=[sum(p.size for p in unit) for unit in units],
     )
 
@@ -92,7 +112,7 @@ def _named(argument: str, path: Path) -> str:
     return "/".join(path.resolve().parts[-2:])
 
 
-def input_files(inputs: Sequence[str]) -> list[tuple[int, Path]]:
+def input_files(inputs: Sequence[str], output: Path | None = None) -> list[tuple[int, Path]]:
     """(argument number, file) of all inputs, each file once; `hf:` addresses as they are. Raises UserError."""
     if not inputs:
         raise UserError("입력이 없습니다 (no input given)", "kodata clean 파일·폴더 … -o 출력")
@@ -100,7 +120,11 @@ def input_files(inputs: Sequence[str]) -> list[tuple[int, Path]]:
     for number, argument in enumerate(inputs):
         if argument.startswith(PREFIX):
             parse(argument)
-        files = [Path(argument)] if argument.startswith(PREFIX) else expand([argument])
+        files = (
+            [Path(argument)]
+            if argument.startswith(PREFIX)
+            else expand([argument], exclude=[output] if output else [])
+        )
         for path in files:
             key = argument if argument.startswith(PREFIX) else str(path.resolve())
             found.setdefault(key, (number, path))
@@ -122,9 +146,10 @@ def make_plan(
     form: str = "auto",
     *,
     one_unit: bool = False,
+    output: Path | None = None,
 ) -> Plan:
     """Cut the inputs into units of about equal size. `one_unit`: everything in one, in order (for --limit)."""
-    files = input_files(inputs)
+    files = input_files(inputs, output)
     total = sum(path.stat().st_size for _, path in files if not str(path).startswith(PREFIX))
     unit_bytes = min(max(total // WANTED_UNITS, SMALLEST_UNIT), LARGEST_UNIT)
     settings = [defaults]
@@ -158,4 +183,9 @@ def make_plan(
                 size = 0
             units[-1].append(part)
             size += part.size
-    return _plan(list(inputs), settings, units)
+    unused = [
+        rule.match for n, rule in enumerate(rules, 1) if n not in {p.settings for u in units for p in u}
+    ]
+    if unused:
+        note(f"알림: 맞는 파일이 없는 sources 규칙 (sources rules that match no file): {', '.join(unused)}")
+    return _plan(list(inputs), settings, units, [str(path) for _, path in files])

@@ -120,6 +120,8 @@ def open_run(
             f"출력 폴더 자리에 파일이 있습니다 (a file is in the way): {path}",
             "-o 로 다른 이름을 주십시오 (choose another -o)",
         )
+    inputs = list(inputs)
+    _refuse_own_input(path, target, inputs)
     _refuse_foreign(path, target)
     if fresh:
         _remove_old(path, target, tool, verb)
@@ -209,6 +211,18 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def _refuse_own_input(path: Path, target: Path | None, inputs: Iterable[str | Path]) -> None:
+    """An input inside the output would be removed by --fresh, or read again as input the next time."""
+    place = path.resolve()
+    for item in inputs:
+        real = Path(item).resolve()
+        if real == place or place in real.parents or (target is not None and real == target.resolve()):
+            raise UserError(
+                f"입력이 출력 폴더 안에 있습니다 (an input lies inside the output): {item}",
+                "-o 로 다른 곳을 고르십시오 (choose another -o)",
+            )
 
 
 def _refuse_foreign(path: Path, target: Path | None) -> None:

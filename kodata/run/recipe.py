@@ -72,6 +72,13 @@ class Recipe:
             return
         for key, value in node.value:
             inner = (*keys, str(key.value))
+            if inner in self._lines:
+                raise UsageError(
+                    f"열쇠가 두 번 나옵니다 (duplicate key): {key.value}, 앞의 것은 (the first on line) {self._lines[inner]}",
+                    "하나만 남기십시오 (keep one)",
+                    file=self.path,
+                    line=key.start_mark.line + 1,
+                )
             self._lines[inner] = key.start_mark.line + 1
             self._note_lines(value, inner)
 

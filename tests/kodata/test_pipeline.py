@@ -146,6 +146,37 @@ def test_resume_does_only_what_is_missing(
     assert shards(tmp_path / "cut") == shards(tmp_path / "whole")
 
 
+def test_resume_from_another_folder_finds_the_same_files(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kodata.pipeline.plan.SMALLEST_UNIT", 1000)
+    monkeypatch.setattr("kodata.pipeline.plan.WANTED_UNITS", 10_000)
+    whole = clean([str(corpus)], output=tmp_path / "whole", workers=1)
+    import kodata.pipeline.executor as executor
+
+    real = executor.run_unit
+
+    def stops(folder: Path, index: int, *args: object, **kwargs: object) -> None:
+        if index == 2:
+            raise KeyboardInterrupt
+        real(folder, index, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.chdir(tmp_path)
+    with monkeypatch.context() as once:
+        once.setattr(executor, "run_unit", stops)
+        with pytest.raises(KeyboardInterrupt):
+            clean([corpus.name], output=tmp_path / "cut", workers=1)
+    monkeypatch.chdir("/")
+    result = clean([str(corpus)], output=tmp_path / "cut", workers=1)
+    assert result.summary == whole.summary and shards(tmp_path / "cut") == shards(tmp_path / "whole")
+
+
+def test_an_output_inside_the_input_folder_is_not_read(corpus: Path) -> None:
+    first = clean([str(corpus)], output=corpus / "out", workers=1)
+    again = clean([str(corpus)], output=corpus / "out", workers=1)
+    assert again.summary == first.summary
+
+
 def _command(corpus: Path, out: Path, workers: int) -> list[str]:
     return [sys.executable, "-m", "kodata", "clean", str(corpus), "-o", str(out), "--workers", str(workers)]
 

@@ -126,6 +126,7 @@ def test_mistakes_are_two_lines(
         ("kodata:\n  claen: {}\n", 2, "claen"),
         ("kodta: {}\n", 1, "kodta"),
         ("kodata:\n  clean: [1]\n", 2, "clean"),
+        ("kodata:\n  clean:\n    profile: web\n    profile: news\n", 4, "duplicate key"),
         ("kodata:\n  clean: [\n", 3, "YAML"),
     ],
 )
@@ -191,6 +192,30 @@ def test_expand(tmp_path: Path) -> None:
         expand([tmp_path], [".pdf"])
 
 
+def test_expand_takes_only_the_documents_of_our_own_runs(tmp_path: Path) -> None:
+    for name in ("wk/c1/docs/0.jsonl", "wk/c1/dropped/0.jsonl", "wk/c1/manifest.json", "wk/tok/x.jsonl", "wk/raw.jsonl"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    atomic_json(tmp_path / "wk/c1/manifest.json", {"tool": "kodata", "verb": "clean", "status": "done"})
+    atomic_json(tmp_path / "wk/tok/manifest.json", {"tool": "kotok", "verb": "train", "status": "done"})
+    found = [str(p.relative_to(tmp_path)) for p in expand([tmp_path / "wk"], [".jsonl"])]
+    assert found == ["wk/c1/docs/0.jsonl", "wk/raw.jsonl"]
+    assert [p.name for p in expand(tmp_path / "wk", [".jsonl"], exclude=[tmp_path / "wk/c1"])] == ["raw.jsonl"]
+    (tmp_path / "link").symlink_to(tmp_path / "wk")
+    assert len(expand([tmp_path / "wk", tmp_path / "link"], [".jsonl"])) == 2
+    atomic_json(tmp_path / "wk/c1/manifest.json", {"tool": "kodata", "verb": "clean", "status": "failed"})
+    with pytest.raises(UserError, match="unfinished run"):
+        expand([tmp_path / "wk"])
+
+
+def test_expand_refuses_what_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for bad in ("", "  ", "-", tmp_path / "fifo"):
+        with pytest.raises(UserError) as caught:
+            expand([bad])
+        assert caught.value.help
+
+
 def start(output: Path, source: Path, config: dict | None = None, **kwargs: object):
     return open_run(output, tool="kodata", verb="clean", config=config or {"a": 1}, inputs=[source], **kwargs)  # type: ignore[arg-type]
 
@@ -248,6 +273,18 @@ def test_foreign_folders_and_files_are_not_touched(tmp_path: Path, source: Path)
         pass
     with pytest.raises(UserError, match="file is in the way"), start(source, source):
         pass
+
+
+def test_fresh_never_removes_an_input(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    kept = out / "docs" / "a.jsonl"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("{}")
+    atomic_json(out / "manifest.json", {"tool": "kodata", "verb": "clean", "status": "done", "id": "1"})
+    for inputs in (kept, out):
+        with pytest.raises(UserError, match="inside the output"), start(out, inputs, fresh=True):
+            pass
+    assert kept.exists()
 
 
 def test_a_file_output_has_its_run_folder_beside_it(tmp_path: Path, source: Path) -> None:

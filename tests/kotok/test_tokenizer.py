@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kodata.run.errors import UserError
 from kotok import load
-from kotok.tokenizer import Tokenizer, show
+from kotok.tokenizer import Tokenizer, build, show
 from kotok.tokenizer_json import CONTROL
 
 TORTURE = [
@@ -223,3 +223,13 @@ def test_a_foreign_byte_level_tokenizer(tmp_path):
     assert not set(tok.encode(text)) & set(tok.control.values())
     assert (tok.eot_id, tok.end_of_turn_id, tok.pad_id) == (0, 1, 0)
     assert tok.token_bytes()[tok.encode(text)].sum() == len(text.encode())
+
+
+def test_the_end_of_turn_follows_the_chat_template() -> None:
+    from kotok.chat import TEMPLATES
+
+    tokenizer = build([], "llama-bpe")
+    for name, spec in TEMPLATES.items():
+        tokenizer.config["chat_template"] = spec.jinja
+        closing = "<|im_end|>" if name == "chatml" else "<|eot_id|>"
+        assert tokenizer.end_of_turn_id == tokenizer.control[closing], name
