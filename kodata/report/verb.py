@@ -167,7 +167,7 @@ def _in_and_out(every: list) -> tuple[str, str]:
     if isinstance(first, int):
         came_in += f", {fmt.value(first)} 문서 (documents)"
     parts = []
-    for run in [run for run in every if run.done][-3:]:
+    for run in _milestones([run for run in every if run.done]):
         number = road.main_number(run)
         parts.append(
             f"{run.name}"
@@ -176,6 +176,19 @@ def _in_and_out(every: list) -> tuple[str, str]:
     return fmt.visible(came_in) or "–", fmt.visible(
         " · ".join(parts)
     ) or "아직 끝난 실행이 없습니다 (nothing finished yet)"
+
+
+def _milestones(done: list) -> list:
+    """The runs whose number a reader looks for: the corpus, the tokenizer, the model, its evaluation."""
+    last = {(run.tool, run.verb): run for run in done}
+    wanted = (
+        [("kodata", "dedup"), ("kodata", "clean")],
+        [("kotok", "train")],
+        [("kobitnet", "dpo"), ("kobitnet", "sft"), ("kobitnet", "train")],
+        [("kobitnet", "eval")],
+    )
+    found = [last[key] for keys in wanted if (key := next((k for k in keys if k in last), None))]
+    return found or done[-3:]
 
 
 def _next(every: list) -> str:

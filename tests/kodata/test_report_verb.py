@@ -88,7 +88,7 @@ def test_the_whole_road_on_one_page(road: Path) -> None:
         "그래픽 카드가 없습니다",
     ):
         assert word in text
-    assert "raw.txt" in result.lines[0] and "a.jsonl (5 대화)" in result.lines[1]
+    assert "raw.txt" in result.lines[0] and "b (4,096 어휘)" in result.lines[1]
     assert result.lines[3] == "다음 (next): kobitnet train 'IN PUT' -o m"  # the unfinished one resumes first
     assert [run["verb"] for run in result.summary["runs"]] == ["clean", "train", "sft", "train"]
     came_in = next(blk for blk in result.report if blk["title"].startswith("들어온 것"))
