@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from kobitnet.config_json import bad_config, check_types
 from kobitnet.model import Model, build_model
 from kobitnet.quant import QUANTS
 from kodata.run.errors import UserError
@@ -175,7 +176,9 @@ def read_config(folder: Path) -> tuple[Any, dict[str, Any]]:
     """
     from transformers import BitNetConfig
 
-    raw = read_json_object(folder / "config.json")
+    file = folder / "config.json"
+    raw = read_json_object(file)
+    check_types(file, raw)
     kind = raw.pop("model_type", None)
     ours = raw.pop("kobitnet", None) or {}
     quantization = raw.pop("quantization_config", None)
@@ -201,7 +204,11 @@ def read_config(folder: Path) -> tuple[Any, dict[str, Any]]:
             )
     for key in ("architectures", "dtype", "torch_dtype", "transformers_version", "auto_map"):
         raw.pop(key, None)
-    return BitNetConfig(**raw), {"groups": 1, "stage": "pretrain", **ours, "quant": quant}
+    try:
+        config = BitNetConfig(**raw)
+    except Exception as error:  # transformers' own checks of types raise their own kinds of errors
+        raise bad_config(file, str(error).strip().splitlines()[-1].strip()) from None
+    return config, {"groups": 1, "stage": "pretrain", **ours, "quant": quant}
 
 
 def load_model(path: str | Path) -> tuple[Model, Tokenizer]:

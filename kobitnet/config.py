@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import torch
 
+from kobitnet.finite import check_finite
 from kobitnet.optim import Schedule
 from kodata.run.errors import UsageError
 
@@ -31,6 +32,7 @@ class OptimConfig:
     """Adam의 beta2 (Adam's beta2)"""
 
     def __post_init__(self) -> None:
+        check_finite(self, "--optim.")
         for name in ("warmup", "lr2", "weight_decay", "clip"):
             value = getattr(self, name)
             if value is not None and value < 0:
@@ -87,6 +89,7 @@ class LoopConfig:
     """최적화 (optimizer)"""
 
     def __post_init__(self) -> None:
+        check_finite(self)
         for name in ("batch_size", "accumulate", "keep", "log_every", "eval_batches"):
             if getattr(self, name) < 1:
                 raise UsageError(

@@ -12,11 +12,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 
 import torch
 from torch import distributed as dist
 from torch import nn
+
+from kodata.run.errors import UserError
+
+# gloo gives up after 30 minutes by default; process 0 alone may validate, write or score a reference for longer.
+PATIENCE = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +31,8 @@ class World:
 
     rank: int = 0
     size: int = 1
+    told: list[bool] = field(default_factory=list, compare=False)
+    """What `agree` said, once it was called."""
 
     def sums(self, values: list[float]) -> list[float]:
         """Each value summed over the processes, in float64."""
@@ -46,22 +54,36 @@ class World:
 
     def agree(self, go: bool) -> bool:
         """Process 0 tells the others whether there is something to do."""
-        if self.size == 1:
-            return go
-        told = [go]
-        dist.broadcast_object_list(told, src=0)
-        return told[0]
+        if self.size > 1:
+            answer = [go]
+            dist.broadcast_object_list(answer, src=0)
+            go = answer[0]
+        self.told.append(go)
+        return go
 
 
 @contextmanager
 def joined() -> Iterator[World]:
-    """The world torchrun set up in the environment; a world of one without it."""
+    """The world torchrun set up in the environment; a world of one without it.
+
+    What goes wrong before the processes agree is told by process 0 alone: the others wait for its word and leave
+    quietly, or tell their own trouble when process 0 has none.
+    """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1 or "RANK" not in os.environ:
         yield World()
         return
-    dist.init_process_group("gloo")
+    dist.init_process_group("gloo", timeout=PATIENCE)
+    world = World(dist.get_rank(), size)
     try:
-        yield World(dist.get_rank(), size)
+        yield world
+    except Exception as error:
+        if world.told:
+            raise
+        if world.rank and isinstance(error, UserError) and not world.agree(False):
+            raise SystemExit(0) from None
+        if not world.rank:
+            world.agree(False)
+        raise
     finally:
         dist.destroy_process_group()

@@ -104,8 +104,16 @@ def preference(beta: float, label_smoothing: float = 0.0) -> Objective:
 
 
 @torch.no_grad()
-def reference_logprobs(model: Model, pairs: Pairs, config: DpoConfig, label: str) -> np.ndarray:
-    """(pairs, 2) float32: log-probabilities of chosen and rejected answers under the model as it is now."""
+def reference_logprobs(
+    model: Model, pairs: Pairs, config: DpoConfig, label: str, *, training: bool = False
+) -> np.ndarray:
+    """(pairs, 2) float32: log-probabilities of chosen and rejected answers under the model as it is now.
+
+    `training`: as the policy computes them while it trains, which differs for b1 (activations quantised per tensor), so
+    that the margin starts at 0 there too, up to the scale of the batch a pair happens to be in.
+    """
+    before = model.training
+    model.train(training)
     out = np.zeros((len(pairs), 2), dtype=np.float32)
     size = max(1, config.batch_size // config.accumulate)
     with WeightCache(model), progress(f"기준 확률 (reference, {label})", total=len(pairs), unit="쌍") as bar:
@@ -118,6 +126,7 @@ def reference_logprobs(model: Model, pairs: Pairs, config: DpoConfig, label: str
                     sequence_logprobs(hidden, model.lm_head.weight, batch.targets).view(2, -1).T.numpy()
                 )
             bar.advance(len(places))
+    model.train(before)
     return out
 
 
@@ -139,14 +148,16 @@ def dpo(
     config = config or DpoConfig()
     resolve(config, lr=2e-7, schedule="cosine", warmup=0.1, weight_decay=0.0)
     keep_memory()
-    data = pair_data(shards, source, config, seed)
-    pairs = data.source
     if dry_run:
+        data = pair_data(shards, source, config, seed)
+        pairs = data.source
         # A plan needs the cost of a step, not the right reference.
         pairs.reference = np.zeros((len(pairs), 2), dtype=np.float32)
         return plan(dpo_job(data, source, config))
     with joined() as world:
         check_world(config, world)
+        data = pair_data(shards, source, config, seed)  # before the folder is made
+        pairs = data.source
         if world.rank:
             return help_out(output, world, lambda: dpo_job(_with_reference(data, output), source, config))
         with open_run(
@@ -189,7 +200,7 @@ def _kept(path: Path, model: Model, pairs: Pairs, config: DpoConfig, name: str) 
         reference = np.load(path, allow_pickle=False)
         if reference.shape == (len(pairs), 2):
             return reference
-    reference = reference_logprobs(model, pairs, config, name)
+    reference = reference_logprobs(model, pairs, config, name, training=name == "train")
     with atomic_open(path, "wb") as handle:
         np.save(handle, reference, allow_pickle=False)
     return reference

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from kobitnet.finite import check_finite
 from kodata.run.errors import UsageError, UserError
 from kodata.run.flags import Flat, Fresh, Limit, Parameter, Seed
 from kodata.run.result import Result
@@ -36,8 +37,11 @@ class GenerateConfig:
     """대화 틀 없이 그대로 잇기 (continue the text as it is, no chat template)"""
     system: str = ""
     """시스템 말 (system message)"""
+    too_long: Literal["error", "drop"] = "error"
+    """--prompts 에서 모델보다 긴 대화: 멈춤 또는 뺌 (chats of --prompts longer than the model reads: stop or leave out)"""
 
     def __post_init__(self) -> None:
+        check_finite(self)
         if self.max_new_tokens < 1:
             raise UsageError(
                 f"--max-new-tokens 는 1 이상입니다 (must be 1 or more): {self.max_new_tokens}",
@@ -120,13 +124,14 @@ def backend_name(path: Path, config: GenerateConfig) -> str:
 
 def _facts(path: Path) -> dict[str, Any] | None:
     """config.json of a run or model folder, None when there is none (a file for the engine)."""
+    from kobitnet.chat_template import chat_template
     from kodata.run.files import read_json_object
 
     for folder in (Path(path) / "model", Path(path)):
         if (folder / "config.json").is_file():
             return {
                 **read_json_object(folder / "config.json"),
-                "has_template": (folder / "chat_template.jinja").is_file(),
+                "has_template": chat_template(folder) is not None,
             }
     return None
 
@@ -134,7 +139,8 @@ def _facts(path: Path) -> dict[str, Any] | None:
 def stage_of(path: Path) -> str:
     """pretrain, sft or dpo as config.json tells; a model of others with a chat template counts as sft, a file as pretrain."""
     facts = _facts(path) or {}
-    ours = facts.get("kobitnet") or {}
+    ours = facts.get("kobitnet")
+    ours = ours if isinstance(ours, dict) else {}
     return str(ours.get("stage", "sft" if facts.get("has_template") else "pretrain"))
 
 
@@ -148,10 +154,11 @@ def prompt_tokens(tokenizer: "Tokenizer", prompt: str, *, chat: bool, system: st
     which is what stands before every document in training)."""
     if chat:
         from kodata.chat import Message
-        from kotok.chat import prompt_ids
+        from kotok.chat import prompt_ids, template_of
 
         messages = [Message(role="system", content=system)] if system else []
-        return list(prompt_ids(tokenizer, [*messages, Message(role="user", content=prompt)]))
+        messages.append(Message(role="user", content=prompt))
+        return list(prompt_ids(tokenizer, messages, template_of(tokenizer)))
     return list(tokenizer.encode(prompt)) or [tokenizer.eot_id]
 
 
@@ -186,7 +193,7 @@ def _conversations(path: Path, pairs: bool) -> Iterator[tuple[str, list[Any]]]:
         for pair in read_pairs(path):
             yield pair.id, list(pair.prompt)
         return
-    for chat in read_chats(path):
+    for chat in read_chats(path, answers=False):
         messages = list(chat.messages)
         if messages and messages[-1].role == "assistant":
             messages.pop()
@@ -217,11 +224,9 @@ def _answer_file(
 ) -> Result:
     """Answer every conversation; finished answers stay in <output>.run/answers.jsonl until all are there."""
     from kobitnet.checkpoint import model_folder, weights_fingerprint
-    from kodata.chat import Message
     from kodata.run.files import atomic_open
     from kodata.run.folder import open_run
     from kodata.run.progress import progress
-    from kotok.chat import prompt_ids
 
     source = model if Path(model).is_file() else model_folder(model)
     pairs = _is_pairs(prompts)  # before the folder is made: a missing file leaves nothing behind
@@ -245,6 +250,8 @@ def _answer_file(
         done = _whole_lines(part)
         backend, _ = open_backend(model, config)
         tokenizer = backend.tokenizer
+        asked = _prompts(backend, conversations, prompts, config)
+        dropped = len(conversations) - len(asked)
         weights = weights_fingerprint(source) if source.is_dir() else source.name
         settings = {
             **config.sampling(),
@@ -255,14 +262,9 @@ def _answer_file(
         written = 0
         with (
             open(part, "ab") as handle,
-            progress("답 만들기 (answering)", total=len(conversations), unit="대화", done=len(done)) as bar,
+            progress("답 만들기 (answering)", total=len(asked), unit="대화", done=len(done)) as bar,
         ):
-            for number, (identity, messages) in enumerate(conversations):
-                if number < len(done):
-                    continue
-                if config.system and (not messages or messages[0].role != "system"):
-                    messages = [Message(role="system", content=config.system), *messages]
-                ids = list(prompt_ids(tokenizer, messages))
+            for number, identity, messages, ids in asked[len(done) :]:
                 new = backend.generate(
                     ids,
                     config.max_new_tokens,
@@ -302,6 +304,7 @@ def _answer_file(
             summary={
                 "answers": len(rows),
                 "empty": sum(not json.loads(r)["response"] for r in rows),
+                "dropped": dropped,
                 "model": weights,
             },
             report=[
@@ -310,8 +313,45 @@ def _answer_file(
                 ),
                 samples,
             ],
-            lines=[f"답 (answers): {len(rows):,}", f"예 (example): {first['response'][:80]}"],
+            lines=[
+                f"답 (answers): {len(rows):,}"
+                + (f", 길어서 뺌 (too long, left out): {dropped:,}" if dropped else ""),
+                f"예 (example): {first['response'][:80]}",
+            ],
         )
+
+
+def _prompts(
+    backend: "Backend", conversations: list[tuple[str, list[Any]]], path: Path, config: GenerateConfig
+) -> list[tuple[int, str, list[Any], list[int]]]:
+    """(number in the file, id, messages, ids) of every conversation that leaves room for an answer, looked at before the
+    first is answered.
+
+    Raises:
+        UserError: one is too long and `too_long` is "error", or all of them are.
+    """
+    from kodata.chat import Message
+    from kotok.chat import prompt_ids, template_of
+
+    template = template_of(backend.tokenizer)
+    out, long = [], []
+    for number, (identity, messages) in enumerate(conversations):
+        if config.system and (not messages or messages[0].role != "system"):
+            messages = [Message(role="system", content=config.system), *messages]
+        ids = list(prompt_ids(backend.tokenizer, messages, template))
+        if len(ids) < backend.positions:
+            out.append((number, identity, messages, ids))
+        else:
+            long.append((number, identity, len(ids)))
+    if long and (config.too_long == "error" or not out):
+        number, identity, size = long[0]
+        raise UserError(
+            f"대화 {len(long)}/{len(conversations)}개가 모델이 읽는 {backend.positions} 토큰보다 깁니다 "
+            f"(too long for the model, e.g. conversation {number + 1}, id {identity!r}: {size} tokens)",
+            help="그 대화를 줄이거나 --too-long drop 으로 빼세요 (shorten it, or --too-long drop)",
+            file=path,
+        )
+    return out
 
 
 def _whole_lines(path: Path) -> list[bytes]:

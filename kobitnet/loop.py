@@ -117,6 +117,20 @@ class NotFinite(Exception):
     """Loss or gradient is NaN or infinite."""
 
 
+def not_finite(step: int, config: LoopConfig, saved: int | None = None) -> UserError:
+    """What the user is told of it; `saved` is the step of the last checkpoint, None when nothing is written."""
+    kept = (
+        ""
+        if saved is None
+        else f"; 마지막 온전한 체크포인트는 {saved} 스텝 (the last good checkpoint is kept)"
+    )
+    return UserError(
+        f"{step}번째 스텝에서 손실이 NaN 또는 무한대가 되었습니다 (loss is NaN or infinite at step {step})",
+        help=f"--lr {config.lr / 2:g} 로 낮추거나 --optim.clip 을 줄여 새 폴더에서 다시 하세요 "
+        f"(lower --lr or --optim.clip, in a new folder){kept}",
+    )
+
+
 def train_step(
     job: Job, optimizer: torch.optim.Optimizer, cache: WeightCache, step: int, world: World = ALONE
 ) -> tuple[float, int, float, float, dict[str, float], int]:
@@ -236,11 +250,7 @@ def fit(job: Job, run: Path, world: World = ALONE) -> dict[str, Any]:
             try:
                 loss, count, lr, norm, metrics, tokens = train_step(job, optimizer, weights, step, world)
             except NotFinite:
-                raise UserError(
-                    f"{step + 1}번째 스텝에서 손실이 NaN 또는 무한대가 되었습니다 (loss is NaN or infinite at step {step + 1})",
-                    help=f"--lr {config.lr / 2:g} 로 낮추거나 --optim.clip 을 줄여 새 폴더에서 다시 하세요; 마지막 온전한 체크포인트는 {saved_step} 스텝 "
-                    "(lower --lr or --optim.clip in a new folder; the last good checkpoint is kept)",
-                ) from None
+                raise not_finite(step + 1, config, saved_step) from None
             step += 1
             window = state["window"]
             window["loss"] += loss

@@ -67,11 +67,11 @@ def sft(
     config = config or SftConfig()
     resolve(config, lr=5e-5, schedule="cosine", warmup=0.03, weight_decay=0.01)
     keep_memory()
-    data = chat_data(shards, source, config, seed)
     if dry_run:
-        return plan(sft_job(data, source, config))
+        return plan(sft_job(chat_data(shards, source, config, seed), source, config))
     with joined() as world:
         check_world(config, world)
+        data = chat_data(shards, source, config, seed)  # before the folder is made
         if world.rank:
             return help_out(output, world, lambda: sft_job(data, source, config))
         with open_run(

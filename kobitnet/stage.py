@@ -14,12 +14,13 @@ from kobitnet.checkpoint import model_folder
 from kobitnet.config import LoopConfig
 from kobitnet.data import Source, example_lengths
 from kobitnet.distributed import World
-from kobitnet.loop import Job, fit, prepare, train_step
+from kobitnet.loop import Job, NotFinite, fit, not_finite, prepare, train_step
 from kobitnet.model import count_parameters
 from kobitnet.quant import WeightCache
 from kodata.run.errors import UsageError, UserError
 from kodata.run.progress import clock, set_quiet
 from kodata.run.result import Result
+from kotok.chat import template_of
 from kotok.shards import Kind, Shards, open_shards
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def shards_tokenizer(shards: Shards) -> Tokenizer:
 
 
 def model_tokenizer(model: Path, shards: Shards) -> Tokenizer:
-    """The tokenizer of a model; shards of another one are refused here, at the start, and not by a bad loss curve."""
+    """The tokenizer of a model; shards of another one, or of another chat template, are refused here, at the start, and not by a bad loss curve."""
     from kotok.tokenizer import load
 
     tokenizer = load(model_folder(model))
@@ -86,6 +87,13 @@ def model_tokenizer(model: Path, shards: Shards) -> Tokenizer:
             f"조각과 모델의 토크나이저가 다릅니다 (tokenizers differ: shards {shards.tokenizer_fingerprint[:12]}, "
             f"model {tokenizer.fingerprint[:12]}): {shards.folder}",
             help=f"kotok encode … --tok {model_folder(model)} 로 조각을 다시 만드세요 (make the shards with the model's tokenizer)",
+        )
+    made, saved = shards.meta.get("template"), template_of(tokenizer)
+    if made is not None and made != saved:
+        raise UserError(
+            f"조각과 모델의 대화 틀이 다릅니다 (chat templates differ: shards {made}, model {saved}): {shards.folder}",
+            help="kotok encode … --template saved 로 조각을 다시 만들거나, 처음부터 그 틀의 토크나이저로 학습하세요: "
+            f"kotok train … --template {made} (make the shards again, or train with that template)",
         )
     return tokenizer
 
@@ -102,7 +110,10 @@ def plan(job: Job) -> Result:
     with WeightCache(job.model) as cache:
         for _ in range(2):
             start = time.perf_counter()
-            *_, tokens = train_step(job, optimizer, cache, 0)
+            try:
+                *_, tokens = train_step(job, optimizer, cache, 0)
+            except NotFinite:
+                raise not_finite(1, config) from None
             seconds = time.perf_counter() - start
     total = job.total_steps
     sizes = count_parameters(job.model)

@@ -1,5 +1,6 @@
 """kobitnet train: pretraining a BitNet from scratch on token shards (causal language modelling)."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -80,11 +81,12 @@ def train(
         warmup=0.05 if config.preset in ("tiny", "small") else 375,
     )
     keep_memory()
-    data = text_data(shards, config, seed)  # before the folder is made: a refusal leaves nothing behind
+    check_groups(config)
     if dry_run:
-        return plan(pretrain_job(data, config, seed))
+        return plan(pretrain_job(text_data(shards, config, seed), config, seed))
     with joined() as world:
         check_world(config, world)
+        data = text_data(shards, config, seed)  # before the folder is made: a refusal leaves nothing behind
         if world.rank:
             return help_out(output, world, lambda: pretrain_job(data, config, seed))
         with open_run(
@@ -108,6 +110,26 @@ def train(
                 stage="pretrain",
             )
             return finish(job, run, world)
+
+
+def check_groups(config: TrainConfig) -> None:
+    """Refuse groups that do not divide every matrix of the preset into equal parts."""
+    if config.quant != "group":
+        return
+    preset = PRESETS[config.preset]
+    widths = {
+        "hidden": preset.hidden,
+        "intermediate": preset.intermediate,
+        "kv": preset.kv_heads * (preset.hidden // preset.heads),
+    }
+    if any(width % config.groups for width in widths.values()):
+        told = ", ".join(f"{name} {width}" for name, width in widths.items())
+        most = math.gcd(*widths.values())
+        fits = [g for g in range(1, min(most, 64) + 1) if most % g == 0]
+        raise UsageError(
+            f"--groups {config.groups} 로 나누어지지 않습니다 (widths must be multiples of --groups): {told}",
+            help=f"--groups {min(fits, key=lambda g: abs(g - config.groups))}",
+        )
 
 
 def text_data(shards: Path, config: TrainConfig, seed: int) -> StageData:

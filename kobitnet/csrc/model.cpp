@@ -67,9 +67,13 @@ void Cache::reserve(int64_t tokens) {
     while (bigger < tokens) bigger *= 2;
     bigger = std::max(tokens, std::min(bigger, dims.max_len));
     const int64_t dim = dims.head_dim;
+    std::vector<Buffer<float>> grown;                                // all of them first: a failure changes nothing
+    grown.reserve(keys.size() + values.size());
+    for (size_t i = 0; i < keys.size() + values.size(); i++) grown.emplace_back(dims.kv_heads * bigger * dim);
+    size_t next = 0;
     for (auto* side : {&keys, &values})
         for (Buffer<float>& old : *side) {
-            Buffer<float> fresh(dims.kv_heads * bigger * dim);
+            Buffer<float>& fresh = grown[next++];
             for (int64_t h = 0; h < dims.kv_heads && length > 0; h++)
                 std::memcpy(fresh.data() + h * bigger * dim, old.data() + h * capacity * dim,
                             (size_t)(length * dim) * sizeof(float));

@@ -2,11 +2,13 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <cstdio>
 #include <exception>
 #include <memory>
 #include <mutex>
 #include <new>
 #include <stdexcept>
+#include <system_error>
 #include <thread>
 #include <vector>
 #if defined(__unix__) || defined(__APPLE__)
@@ -32,8 +34,14 @@ constexpr int kSpin = 2000;
 
 class Pool {
 public:
-    explicit Pool(int threads) : size_(threads) {
-        for (int i = 1; i < threads; i++) workers_.emplace_back([this] { work(); });
+    // With fewer threads than asked for when the system gives no more: any number computes the same bits.
+    explicit Pool(int threads) {
+        workers_.reserve((size_t)threads - 1);
+        try {
+            for (int i = 1; i < threads; i++) workers_.emplace_back([this] { work(); });
+        } catch (const std::system_error&) {
+        } catch (const std::bad_alloc&) {
+        }
     }
     ~Pool() {
         {
@@ -44,7 +52,7 @@ public:
         wake_.notify_all();
         for (std::thread& t : workers_) t.join();
     }
-    int size() const { return size_; }
+    int size() const { return (int)workers_.size() + 1; }
 
     void run(int64_t n, int64_t grain, const Range& body) {
         std::lock_guard<std::mutex> one_at_a_time(run_mutex_);
@@ -108,7 +116,6 @@ private:
         }
     }
 
-    const int size_;
     uint64_t generation_ = 0;
     std::atomic<uint64_t> word_{kIndexMask};
     std::atomic<const Range*> body_{nullptr};
@@ -137,7 +144,15 @@ std::shared_ptr<Pool> get_pool() {
         });
         (void)registered;
 #endif
-        pool = std::make_shared<Pool>(wanted);
+        const int asked = wanted;
+        pool = std::make_shared<Pool>(asked);
+        if (pool->size() < asked) {
+            static std::atomic<bool> told{false};
+            if (!told.exchange(true))
+                std::fprintf(stderr, "스레드를 %d개만 만들 수 있습니다 (only %d of %d threads could be started)\n",
+                             pool->size(), pool->size(), asked);
+            wanted = pool->size();
+        }
     }
     return pool;
 }

@@ -60,8 +60,10 @@ def model_folder(path: str | Path) -> Path:
     )
 
 
-def read_config(folder: Path) -> ModelConfig:
-    """Parse and check config.json.
+def read_config(
+    folder: Path, *, otherwise: str = "--backend torch 를 쓰세요 (use --backend torch)"
+) -> ModelConfig:
+    """Parse and check config.json; `otherwise` is what to do with a model that is not b1.58.
 
     Raises:
         UserError: another architecture, a variant the engine does not compute, or a value out of range.
@@ -72,9 +74,9 @@ def read_config(folder: Path) -> ModelConfig:
         raise UserError(
             f"엔진은 b1.58 (model_type bitnet) 만 계산합니다 (the engine computes b1.58 only): {raw.get('model_type')!r}",
             file=path,
-            help="--backend torch 를 쓰세요 (use --backend torch)",
+            help=otherwise,
         )
-    _refuse(path, raw)
+    _refuse(path, raw, otherwise)
 
     def whole(key: str, default: int | None = None, top: int = 1 << 31) -> int:
         value = raw.get(key)
@@ -158,12 +160,12 @@ def _weights(path: Path, raw: dict[str, Any]) -> Weights:
             )
 
 
-def _refuse(path: Path, raw: dict[str, Any]) -> None:
+def _refuse(path: Path, raw: dict[str, Any], otherwise: str) -> None:
     variant = raw.get("kobitnet", {})
     quant = variant.get("quant", "b1.58") if isinstance(variant, dict) else "b1.58"
     if quant != "b1.58":
         raise UserError(
             f"엔진은 b1.58 만 계산합니다 (the engine computes b1.58 only): {quant!r}",
             file=path,
-            help="--backend torch",
+            help=otherwise,
         )

@@ -10,7 +10,7 @@ import numpy as np
 from kobitnet.engine import cpu
 from kobitnet.engine.config import ModelConfig, model_folder, read_config
 from kobitnet.engine.load import load_model
-from kobitnet.engine.reference import as_ids
+from kobitnet.engine.reference import as_ids, check_ids
 from kodata.run.errors import UsageError, UserError
 
 CHUNK = 256  # prompt tokens a native call takes: Ctrl-C is heard between calls
@@ -61,6 +61,11 @@ class Engine:
         if self.folder is None:
             raise UserError("토크나이저가 없습니다 (this engine has no model folder, so no tokenizer)")
         return load(self.folder)
+
+    @property
+    def positions(self) -> int:
+        """The most tokens the model reads."""
+        return self.config.max_len
 
     @property
     def isa(self) -> str:
@@ -191,21 +196,7 @@ class Engine:
     # ---- inside ---------------------------------------------------------------------------------
 
     def _check(self, ids: Sequence[int]) -> np.ndarray:
-        wide = np.asarray(ids, dtype=np.int64).reshape(-1)
-        if not len(wide):
-            raise UserError("빈 입력 (no tokens)", help="글을 주세요 (give a prompt)")
-        if wide.min() < 0 or wide.max() >= self.config.vocab:
-            bad = wide[(wide < 0) | (wide >= self.config.vocab)][0]
-            raise UserError(
-                f"어휘 밖의 토큰 (token id out of range): {bad}, vocab {self.config.vocab}",
-                help="이 모델의 토크나이저로 만든 id 인지 확인하세요 (use this model's tokenizer)",
-            )
-        if len(wide) > self.config.max_len:
-            raise UserError(
-                f"입력이 너무 깁니다 ({len(wide)} tokens, the model reads {self.config.max_len})",
-                help="줄이세요 (shorten it)",
-            )
-        return as_ids(wide)
+        return as_ids(check_ids(ids, self.config.vocab, self.config.max_len))
 
     def _prefill(self, cache: Any, tokens: np.ndarray) -> None:
         for begin in range(0, len(tokens), CHUNK):

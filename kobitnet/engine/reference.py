@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from kobitnet.engine.config import ModelConfig
+from kodata.run.errors import UserError
 
 EPS = np.float32(1e-5)
 
@@ -187,3 +188,26 @@ def _table(table: np.ndarray) -> np.ndarray:
 
 def as_ids(ids: Sequence[int] | Any) -> np.ndarray:
     return np.ascontiguousarray(ids, dtype=np.int32)
+
+
+def check_ids(ids: Sequence[int] | Any, vocab: int, positions: int) -> np.ndarray:
+    """(n,) int64 ids that a model of this vocabulary and length can read; both backends refuse the same ones.
+
+    Raises:
+        UserError: no ids, one out of range, more than `positions`.
+    """
+    wide = np.asarray(ids, dtype=np.int64).reshape(-1)
+    if not len(wide):
+        raise UserError("빈 입력 (no tokens: nothing to go on from)", help="글을 주세요 (give a prompt)")
+    if wide.min() < 0 or wide.max() >= vocab:
+        bad = wide[(wide < 0) | (wide >= vocab)][0]
+        raise UserError(
+            f"어휘 밖의 토큰 (token id out of range): {bad}, vocab {vocab}",
+            help="이 모델의 토크나이저로 만든 id 인지 확인하세요 (use this model's tokenizer)",
+        )
+    if len(wide) > positions:
+        raise UserError(
+            f"입력이 너무 깁니다 ({len(wide)} tokens, the model reads {positions})",
+            help="줄이세요 (shorten it)",
+        )
+    return wide

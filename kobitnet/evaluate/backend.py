@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from kobitnet.engine.reference import check_ids
 from kodata.run.errors import UserError
 
 if TYPE_CHECKING:
@@ -23,6 +24,10 @@ class Backend(Protocol):
     @property
     def tokenizer(self) -> Any:
         """The tokenizer that stands beside the model."""
+
+    @property
+    def positions(self) -> int:
+        """The most tokens the model reads."""
 
     def logits(self, ids: Sequence[int]) -> np.ndarray:
         """(n, vocab) float32: row t scores the token after ids[:t + 1]."""
@@ -93,11 +98,19 @@ class TorchBackend:
         WeightCache(model).__enter__()  # for good: nobody trains this copy
         return cls(model, tokenizer)
 
+    @property
+    def positions(self) -> int:
+        return int(self.model.config.max_position_embeddings)
+
+    def _check(self, ids: Sequence[int]) -> np.ndarray:
+        return check_ids(ids, self.model.config.vocab_size, self.positions)
+
     def logits(self, ids: Sequence[int]) -> np.ndarray:
         import torch
 
+        tokens = torch.from_numpy(self._check(ids))[None]
         with torch.no_grad():
-            return self.model(input_ids=torch.tensor([list(ids)]), use_cache=False).logits[0].float().numpy()
+            return self.model(input_ids=tokens, use_cache=False).logits[0].float().numpy()
 
     def logprobs(self, ids: Sequence[int]) -> np.ndarray:
         import torch
@@ -105,7 +118,7 @@ class TorchBackend:
         from kobitnet.loss import _TokenLogprobs
         from kobitnet.model import hidden_states
 
-        tokens = torch.tensor([list(ids)])
+        tokens = torch.from_numpy(self._check(ids))[None]
         with torch.no_grad():
             hidden = hidden_states(self.model, tokens[:, :-1])[0]
             return _TokenLogprobs.apply(hidden, self.model.lm_head.weight, tokens[0, 1:]).numpy()
@@ -124,12 +137,8 @@ class TorchBackend:
         import torch
         from transformers import DynamicCache
 
-        if not len(ids):
-            raise UserError(
-                "빈 입력에서는 생성할 수 없습니다 (cannot generate from nothing)",
-                help="글을 주세요 (give a prompt)",
-            )
-        room = self.model.config.max_position_embeddings - len(ids)
+        tokens = torch.from_numpy(self._check(ids))[None]
+        room = self.positions - len(ids)
         if room < 1:
             raise UserError(
                 f"입력이 너무 깁니다 (prompt too long: {len(ids)} tokens, the model reads {len(ids) + room})",
@@ -137,7 +146,6 @@ class TorchBackend:
             )
         generator = np.random.default_rng(seed)
         past = DynamicCache(config=self.model.config)
-        tokens = torch.tensor([list(ids)])
         for _ in range(min(max_new_tokens, room)):
             with torch.no_grad():
                 out = self.model(input_ids=tokens, past_key_values=past, use_cache=True, logits_to_keep=1)

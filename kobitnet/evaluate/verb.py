@@ -165,11 +165,21 @@ def _has_torch() -> bool:
     return find_spec("torch") is not None and find_spec("transformers") is not None
 
 
+def _torch_config(model: Path) -> tuple[Any, dict[str, Any]] | None:
+    """(BitNetConfig, our facts), None for what only the engine opens, such as packed weights."""
+    from kobitnet.checkpoint import model_folder, read_config
+
+    try:
+        return read_config(model_folder(model))
+    except UserError:
+        return None
+
+
 def _untrained(model: Path, shards: "Shards", config: EvalConfig) -> "Score | None":
     """The same architecture with fresh weights on a few documents: what training has to be compared with."""
     if Path(model).is_file() or not _has_torch():
         return None
-    from kobitnet.checkpoint import WEIGHTS, model_folder, read_config
+    from kobitnet.checkpoint import WEIGHTS, model_folder
 
     if (model_folder(model) / WEIGHTS).stat().st_size > UNTRAINED_BYTES:
         return None
@@ -178,7 +188,10 @@ def _untrained(model: Path, shards: "Shards", config: EvalConfig) -> "Score | No
     from kotok.tokenizer import load
 
     folder = model_folder(model)
-    architecture, facts = read_config(folder)
+    config_and_facts = _torch_config(model)
+    if config_and_facts is None:
+        return None
+    architecture, facts = config_and_facts
     fresh = build_model(architecture, facts["quant"], groups=int(facts["groups"]), seed=0).eval()
     return _score(
         TorchBackend(fresh, load(folder)), shards, config, label="처음 (untrained)", max_tokens=2_000
@@ -191,12 +204,17 @@ def _compare(model: Path, backend: "Backend", config: EvalConfig) -> "list[Compa
 
     if Path(model).is_file() or not _has_torch():
         return []
-    from kobitnet.checkpoint import model_folder, read_config
     from kobitnet.evaluate.backend import TorchBackend, load_backend
     from kobitnet.evaluate.compare import compare
     from kobitnet.generate import prompt_tokens, stage_of, stop_ids
 
-    if read_config(model_folder(model))[1]["quant"] != "b1.58":
+    config_and_facts = _torch_config(model)
+    if config_and_facts is None:
+        note(
+            "torch가 열 수 없는 모델이라 견주지 않습니다 (not compared: torch cannot open this model, e.g. packed weights)"
+        )
+        return []
+    if config_and_facts[1]["quant"] != "b1.58":
         note("엔진은 b1.58만 계산하므로 견주지 않습니다 (not compared: the engine computes b1.58 only)")
         return []
     reference = backend if isinstance(backend, TorchBackend) else TorchBackend.load(model)

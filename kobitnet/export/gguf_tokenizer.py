@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from kobitnet.chat_template import chat_template, without_generation
 from kodata.run.errors import UserError
 from kodata.run.files import read_json_object
 
@@ -53,9 +54,9 @@ def tokenizer_fields(folder: Path, vocab: int) -> dict[str, Any]:
         "tokenizer.ggml.padding_token_id": tokenizer.pad_id,
         "tokenizer.ggml.add_bos_token": False,
     }
-    template = folder / "chat_template.jinja"
-    if template.is_file():
-        fields["tokenizer.chat_template"] = template.read_text(encoding="utf-8")
+    template = chat_template(folder)
+    if template is not None:
+        fields["tokenizer.chat_template"] = without_generation(template)
     return {k: v for k, v in fields.items() if v is not None}
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from kobitnet.engine.config import ModelConfig, model_folder, read_config
+from kobitnet.engine.tensors import Tensors
 from kodata.report import blocks
 from kodata.run.errors import UserError
 from kodata.run.files import disk_error
@@ -40,12 +41,16 @@ def export(
     targets are opened by stock transformers in a process of its own and compared layer by layer before they get their name.
     """
     source = model_folder(model)
-    config = read_config(source)
+    config = read_config(
+        source,
+        otherwise="b1.58 모델만 내보냅니다; 이 모델은 kobitnet generate 로 쓰세요 (only b1.58 is exported; kobitnet generate runs this model)",
+    )
     if config.weights != "online":
         raise UserError(
             f"잠재 가중치가 있는 모델이 필요합니다 (export needs latents, this folder is packed): {source}",
             help="학습이 만든 run 폴더를 주세요 (give the run folder made by training)",
         )
+    Tensors(source).close()  # a damaged file is named here, not by a library that cannot open it
     with open_run(
         output, tool="kobitnet", verb="export", config={"to": to}, inputs=[source], fresh=fresh
     ) as run:
