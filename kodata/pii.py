@@ -108,7 +108,8 @@ def _around(text: str, start: int, end: int, before: int = 30, after: int = 0) -
 
 
 _EMAIL = re.compile(
-    r"(?<![A-Za-z0-9._%+\-])(?P<user>[A-Za-z0-9][A-Za-z0-9._%+\-]{0,63})(?:@| ?(?:\(at\)|\[at\]|골뱅이|앳) ?| (?P<wide>@) )"
+    r"(?:(?<![A-Za-z0-9._%+\-])(?P<user>[A-Za-z0-9][A-Za-z0-9._%+\-]{0,63})(?:@| ?(?:\(at\)|\[at\]|골뱅이|앳) ?| (?P<wide>@) | (?P<word>at) )"
+    r"|(?<![가-힣A-Za-z0-9])(?P<name>[가-힣]{2,10})@)"
     r"(?P<host>(?:[A-Za-z0-9](?:[A-Za-z0-9\-]{0,62})\.){1,5}(?P<tld>[A-Za-z]{2,12}))(?![A-Za-z0-9\-])"
 )  # fmt: skip
 _NO_TLD = {"png", "jpg", "jpeg", "gif", "svg", "webp", "js", "mjs", "ts", "tsx", "css", "html", "md", "json", "py", "java", "local",
@@ -116,23 +117,35 @@ _NO_TLD = {"png", "jpg", "jpeg", "gif", "svg", "webp", "js", "mjs", "ts", "tsx",
 _EXAMPLE_HOST = re.compile(r"(?:^|\.)(?:example|test|domain|yourdomain|mydomain|foo|bar)\.[A-Za-z.]+$", re.I)
 
 
+_PROVIDER = re.compile(
+    r"(?:naver|daum|hanmail|gmail|nate|kakao|hotmail|outlook|yahoo|icloud|korea|empas|dreamwiz)\.(?:com|net|co\.kr|kr)",
+    re.I,
+)
+_VERSION_HOST = re.compile(
+    r"(?!(?:126|139|163|188)\.com$)\d+\."
+)  # node@18.0.0; the exceptions are Chinese mail
+
+
 def _emails(text: str) -> Iterator[Found]:
     if "@" not in text and "at" not in text and "골뱅이" not in text and "앳" not in text:
         return
     for m in _EMAIL.finditer(text):
-        if m["wide"] and m["tld"].lower() not in ("com", "net", "kr", "org"):
+        if (m["wide"] or m["name"]) and m["tld"].lower() not in ("com", "net", "kr", "org"):
+            continue
+        if (m["word"] and not _PROVIDER.fullmatch(m["host"])) or _VERSION_HOST.match(m["host"]):
             continue
         if (
             m["tld"].lower() in _NO_TLD
             or _EXAMPLE_HOST.search(m["host"])
-            or m["user"].lower() in ("git", "noreply", "no-reply")
+            or (m["user"] or "").lower() in ("git", "noreply", "no-reply")
         ):
             continue
         yield Found(m.start(), m.end(), "email")
 
 
-_SIX_SEVEN = re.compile(r"(?<!\d)(?<!\d-)(\d{6})(\s?[-–]\s?|)(\d{7}|[1-8]\*{6})(?!\d)(?!-\d)")
+_SIX_SEVEN = re.compile(r"(?<!\d)(?<!\d-)(\d{6})(\s?[-–‐‑‒−]\s?| |)(\d{7}|[1-8]\*{6})(?!\d)(?!-\d)")
 _RRN_WORD = re.compile("주민|외국인등록|생년월일|등록번호")
+_RRN_NEAR = re.compile("주민|등록")
 _CORPORATE_WORD = re.compile("법인")
 
 
@@ -145,6 +158,10 @@ def _resident_numbers(text: str) -> Iterator[Found]:
         around = _around(text, m.start(), m.end(), 25)
         corporate = _CORPORATE_WORD.search(around) is not None
         dated = valid_date(first)
+        if dash == " ":  # two numbers side by side, unless the words say otherwise
+            if dated and last[0] in "12345678" and _RRN_NEAR.search(around) and not corporate:
+                yield Found(m.start(), m.end(), "foreigner" if last[0] in "5678" else "rrn")
+            continue
         if "*" in last:
             if dated:
                 yield Found(m.start(), m.end(), "foreigner" if last[0] in "5678" else "rrn")
@@ -203,14 +220,18 @@ def _passports(text: str) -> Iterator[Found]:
             yield Found(m.start(), m.end(), "passport")
 
 
+# Between the groups of a number: any dash, dot or blank, with blanks around it.
+_GAP = r"(?: ?[-–‐‑‒−. ·] ?)"
+_GAP_1 = r"(?: ?[-–‐‑‒−. ·)]{1,2} ?)"
 _PHONE = re.compile(
     r"(?<!\d)(?<!\d[-.])(?:"
-    r"\+82[-. ]?\(?0?\)?\d{1,2}[-. )]{0,2}\d{3,4}[-. ]?\d{4}"
-    r"|\(?01[016789]\)?[-–. ·]{0,2}\d{3,4}[-–. ·]?\d{4}"
-    r"|\(?02\)?[-–. ·)]{1,2}\d{3,4}[-–. ·]\d{4}"
-    r"|\(?0(?:3[1-3]|4[1-4]|5[1-5]|6[1-4])\)?[-–. ·)]{1,2}\d{3,4}[-–. ·]\d{4}"
-    r"|070[-–. ·)]{0,2}\d{4}[-–. ·]?\d{4}|050[2-8][-–. ·)]{0,2}\d{3,4}[-–. ·]?\d{4}"
-    r"|(?P<public>080[-–. ·)]{1,2}\d{3,4}[-–. ·]\d{4}|1[568]\d{2}[-–]\d{4}(?![A-Za-z년]))"
+    r"\+82[-–‐‑‒−. ]?\(?0?\)?\d{1,2}[-–‐‑‒−. )]{0,2}\d{3,4}[-–‐‑‒−. ]?\d{4}"
+    rf"|82{_GAP}10{_GAP}\d{{4}}{_GAP}\d{{4}}"
+    rf"|\(?01[016789]\)?{_GAP_1}?\d{{3,4}}{_GAP}?\d{{4}}"
+    rf"|\(?02\)?{_GAP_1}\d{{3,4}}{_GAP}\d{{4}}"
+    rf"|\(?0(?:3[1-3]|4[1-4]|5[1-5]|6[1-4])\)?{_GAP_1}\d{{3,4}}{_GAP}\d{{4}}"
+    rf"|070{_GAP_1}?\d{{4}}{_GAP}?\d{{4}}|050[2-8]{_GAP_1}?\d{{3,4}}{_GAP}?\d{{4}}"
+    rf"|(?P<public>080{_GAP_1}\d{{3,4}}{_GAP}\d{{4}}|1[568]\d{{2}}[-–‐‑‒−]\d{{4}}(?![A-Za-z년]))"
     r")(?!\d)(?!-\d)"
 )  # fmt: skip
 _PUBLIC_PREFIX = frozenset(
@@ -218,8 +239,25 @@ _PUBLIC_PREFIX = frozenset(
 )
 
 
+_REFERENCE = re.compile(r"(?:문서|승인|접수|주문)\s?번호\s?[:은는]?\s?$")
+_NUMBERED = re.compile(r"\s?호(?!텔|출|실)")
+_ADDRESS_PATH = re.compile(r"[A-Za-z0-9-]\.[A-Za-z]{2,}(?::\d+)?/[^\s?=]*$")
+
+
+def _is_reference(text: str, start: int, end: int) -> bool:
+    """Is the number the name of a document or of a page, not a line to a person?"""
+    before = text[max(0, start - 200) : start]
+    return (
+        _REFERENCE.search(before[-12:]) is not None
+        or _NUMBERED.match(text, end) is not None
+        or ("/" in before and _ADDRESS_PATH.search(before) is not None)
+    )
+
+
 def _phones(text: str) -> Iterator[Found]:
     for m in _PHONE.finditer(text):
+        if _is_reference(text, m.start(), m.end()):
+            continue
         if public := m["public"]:
             if public[0] == "0" or public[:4] in _PUBLIC_PREFIX:  # 1592-1598 are years of a war, not a line
                 yield Found(m.start(), m.end(), "public_phone")
@@ -233,6 +271,7 @@ _ACCOUNT = re.compile(
 _ACCOUNT_WORD = re.compile(
     "계좌|입금|예금주|송금|농협|카카오뱅크|토스뱅크|케이뱅크|수협|새마을금고|신협|우체국|(?:국민|신한|우리|하나|기업|산업|대구|부산|경남|광주|전북|제주|씨티|제일|수출입)은행"
 )
+_AMOUNT = re.compile(r"\s?[원개명만억](?!의|설)")
 _DATE_LIKE = re.compile(r"(?:19|20)\d\d-\d{1,2}-\d{1,2}$|\d{4}-\d{4}$")
 
 
@@ -244,6 +283,8 @@ def _accounts(text: str) -> Iterator[Found]:
         count = sum(c.isdigit() for c in value)
         if (
             10 <= count <= 14
+            and not (value.isdigit() and _AMOUNT.match(text, m.end()))
+            and not _is_reference(text, m.start(), m.end())
             and not _DATE_LIKE.fullmatch(value)
             and _ACCOUNT_WORD.search(_around(text, m.start(), m.end(), 30, 12))
         ):
@@ -292,7 +333,14 @@ def _addresses(text: str) -> Iterator[Found]:
 _IP = re.compile(
     r"(?<![\d.\-/A-Za-z])(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})(?![\d.\-])(?!\s?(?:조|항|절|장|버전|판))(?!\.\d)"
 )
-_VERSION_WORD = re.compile(r"(?:버전|버젼|[Vv]ersion|[Vv]er\.?|릴리스|릴리즈|빌드|제|v|V)\s*$|[A-Za-z]+/$")
+_VERSION_WORD = re.compile(
+    r"(?:버전|버젼|[Vv]ersion|[Vv]er\.?|릴리스|릴리즈|빌드|커널|펌웨어|드라이버|[Kk]ernel|[Ff]irmware|[Ll]inux|제|v|V)\s*$|[A-Za-z]+/$"
+)
+
+
+_HEADING = re.compile(
+    r" +(?!(?:에서|에|로|으로|은|는|이|가|을|를|의|와|과|도|번|서버|주소|접속|포트)(?![가-힣])|서버|주소|접속|포트)[가-힣]"
+)
 
 
 def _ips(text: str) -> Iterator[Found]:
@@ -314,12 +362,17 @@ def _ips(text: str) -> Iterator[Found]:
             (1, 1, 1),
             (8, 8, 4),
         ) or a < 4
-        if private or documented or _VERSION_WORD.search(text[max(0, m.start() - 12) : m.start()]):
+        section = (
+            max(a, b, c, d) < 50
+            and text[max(0, m.start() - 20) : m.start()].rpartition("\n")[2].strip() == ""
+            and _HEADING.match(text, m.end())
+        )
+        if section or private or documented or _VERSION_WORD.search(text[max(0, m.start() - 12) : m.start()]):
             continue
         yield Found(m.start(), m.end(), "ip")
 
 
-_LONG_NUMBER = re.compile(r"\d[\d\-–. )·*]{5,}[\d*]")
+_LONG_NUMBER = re.compile(r"\d[\d\-–‐‑‒−. )·*]{5,}[\d*]")
 _ANY_DIGIT = re.compile(r"\d{2}")
 # Earlier kinds win where two overlap.
 _BY_NUMBER: tuple[Callable[[str], Iterator[Found]], ...] = (

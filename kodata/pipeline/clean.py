@@ -125,15 +125,7 @@ def clean(
             ).save(plan_file)
         elif (plan := Plan.load(plan_file)).move_to([path for _, path in files]):
             plan.save(plan_file)
-        _remove_leftovers(run.path)
         return _run(run, plan_file, config, processes, limit)
-
-
-def _remove_leftovers(folder: Path) -> None:
-    """Half-written files of workers that were killed; nobody else writes here while we hold the folder."""
-    for name in ("docs", "dropped", "pii", "work"):
-        for file in (folder / name).rglob(".*.tmp"):
-            file.unlink(missing_ok=True)
 
 
 def _run(run: Any, plan_file: Path, config: CleanConfig, workers: int, limit: int | None) -> Result:

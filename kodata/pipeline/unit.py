@@ -123,8 +123,8 @@ class Cleaner:
     def _source(self, part: Part, own: str) -> str:
         return own or self.plan.settings[part.settings].source or self.names[part.argument]
 
-    def clean(self, part: Part, record: Record) -> tuple[Document, Drop | None, list[list[Any]]]:
-        """(document, why it is dropped or None, places of personal data in it)."""
+    def clean(self, part: Part, record: Record) -> tuple[Document, Drop | None, list[list[Any]], list[str]]:
+        """(document, why it is dropped or None, places of personal data in it, pieces cut off as frame)."""
         config, numbers = self.config, self.numbers
         settings: Settings = self.plan.settings[part.settings]
         source = self._source(part, record.source)
@@ -132,10 +132,12 @@ class Cleaner:
         kind = meta.get("kind")
         profile = settings.profile or profile_of(kind if isinstance(kind, str) else None, config.profile)
         text = normalise(record.text)
+        cut: list[str] = []
         if config.boilerplate and profile in TRIMMED:
             trimmed = trim(text)
             if trimmed.cut:
                 text = trimmed.text
+                cut = [mask(piece, config.pii).text for piece in trimmed.cut]  # bylines hold addresses
                 numbers.counts["boilerplate"] += len(trimmed.cut)
         found = measure(text)
         drop = judge(found, text, PROFILES[profile])
@@ -152,7 +154,7 @@ class Cleaner:
         numbers.counts["pii_documents"] += bool(masked.found)
         numbers.measured(found)
         numbers.decided(identity, masked.text, source, found, profile, drop)
-        return document, drop, [[item.kind, item.start, item.end] for item in masked.found]
+        return document, drop, [[item.kind, item.start, item.end] for item in masked.found], cut
 
     def _count(
         self,
@@ -231,7 +233,7 @@ def run_unit(folder: Path, index: int, plan: Plan, config: Any, *, limit: int | 
             if isinstance(item, Failure):
                 out.write("work/failed", cleaner.failed(part, item))
                 continue
-            document, drop, personal = cleaner.clean(part, item)
+            document, drop, personal, cut = cleaner.clean(part, item)
             if drop is None:
                 out.write("docs", document.to_dict())
                 hashes += blake2b(document.id.encode("utf-8", "replace"), digest_size=8).digest()
@@ -239,6 +241,8 @@ def run_unit(folder: Path, index: int, plan: Plan, config: Any, *, limit: int | 
                 out.write("dropped", {**document.to_dict(), "drop": drop.to_dict()})
             if personal:
                 out.write("pii", {"id": document.id, "kept": drop is None, "found": personal})
+            if cut:
+                out.write("trimmed", {"id": document.id, "cut": cut})
             if tell and counts["in"] % 16 == 0 and time.monotonic() - said > LIVE_SECONDS:
                 said = time.monotonic()
                 tell(counts["in"], counts["bytes_in"], counts["kept"])

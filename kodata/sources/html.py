@@ -10,6 +10,7 @@ from kodata.run.errors import UserError
 from kodata.sources.record import Failure, Part, Record, Settings
 from kodata.sources.streams import read_all
 from kodata.text.encoding import declared_charset, decode
+from kodata.text.markup import escape_tags
 
 _WRAPPED = re.compile(r"(?<=[가-힣,])[ \t]*\n[ \t]+(?=[가-힣])")
 MAX_PAGE_BYTES = 32 << 20
@@ -33,7 +34,7 @@ def extract(html: str) -> tuple[str, dict[str, Any]]:
         return "", {}
     meta = {name: getattr(found, name) for name in ("title", "date", "url") if getattr(found, name, None)}
     # A source line broken and indented inside a sentence is one line to a browser.
-    return _WRAPPED.sub(" ", getattr(found, "text", None) or ""), meta
+    return escape_tags(_WRAPPED.sub(" ", getattr(found, "text", None) or "")), meta
 
 
 def read_html(handle: BinaryIO, part: Part, settings: Settings) -> Iterator[Record | Failure]:

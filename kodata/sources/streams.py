@@ -6,6 +6,7 @@ Everything is bounded: a member or archive that grows past the limits is a Failu
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import io
 import lzma
@@ -16,15 +17,51 @@ from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
+from kodata.run.errors import UserError
+
 PACKED = (".gz", ".zst", ".bz2", ".xz")
 MAX_MEMBER_BYTES = 4 << 30
 MAX_RATIO = 1000
-"""A zip member that unpacks to more than this many times its size is a bomb (text reaches about 50)."""
+"""Data that unpacks to more than this many times its size is a bomb (text reaches about 50)."""
 BLOCK = 1 << 20
+ZSTD_STEP = 512
+"""Packed bytes given to zstd at once: 4 bytes can mean a block of 128 KiB, so this bounds one answer to 16 MiB."""
+_LOST = {errno.ENOENT, errno.EIO, errno.ESTALE, errno.EACCES, errno.ENOTCONN, errno.ENODEV, errno.ETIMEDOUT}
+"""The file or its disk is away: another try may read it, so it must not count as done."""
 
 
 class BrokenInput(Exception):
     """The bytes end early or are not what they claim; the message is for the user."""
+
+
+def _lost(path: str, error: OSError) -> UserError:
+    return UserError(
+        f"읽을 수 없음 (cannot read): {error.strerror}",
+        "디스크와 권한을 확인한 뒤 같은 명령을 다시 (check disk and permissions, then run the same command again)",
+        file=path,
+    )
+
+
+class _Counted(io.RawIOBase):
+    """The packed bytes, counted as they are taken."""
+
+    def __init__(self, raw: BinaryIO):
+        self._raw = raw
+        self.taken = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        block = self._raw.read(len(buffer))
+        buffer[: len(block)] = block
+        self.taken += len(block)
+        return len(block)
+
+
+def _bounded(given: int, taken: int) -> None:
+    if given > MAX_RATIO * max(taken, 1024):
+        raise BrokenInput(f"압축을 풀면 너무 큼 (unpacks too large): {taken} → {given}+ bytes")
 
 
 class _ZstdStream(io.RawIOBase):
@@ -36,7 +73,8 @@ class _ZstdStream(io.RawIOBase):
         self._raw = raw
         self._make = zstandard.ZstdDecompressor().decompressobj
         self._frame = self._make()
-        self._left = b""
+        self._block, self._place = b"", 0
+        self._taken = self._given = 0
         self._fed = False
         self._out = memoryview(b"")
 
@@ -45,18 +83,22 @@ class _ZstdStream(io.RawIOBase):
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         while not self._out:
-            block = self._left or self._raw.read(1 << 16)
-            self._left = b""
-            if not block:
+            if self._place >= len(self._block):
+                self._block, self._place = self._raw.read(1 << 16), 0
+            step = self._block[self._place : self._place + ZSTD_STEP]
+            if not step:
                 if self._fed and not self._frame.eof:
                     raise BrokenInput("압축이 중간에 끊김 (compressed data ends early)")
                 return 0
             if self._frame.eof:
                 self._frame = self._make()
             self._fed = True
-            self._out = memoryview(self._frame.decompress(block))
-            if self._frame.eof:
-                self._left = self._frame.unused_data
+            self._out = memoryview(self._frame.decompress(step))
+            used = len(step) - (len(self._frame.unused_data) if self._frame.eof else 0)
+            self._place += used
+            self._taken += used
+            self._given += len(self._out)
+            _bounded(self._given, self._taken)
         n = min(len(buffer), len(self._out))
         buffer[:n] = self._out[:n]
         self._out = self._out[n:]
@@ -66,14 +108,17 @@ class _ZstdStream(io.RawIOBase):
 class _Stepwise(io.RawIOBase):
     """A decompressing file read in small steps: when it breaks, everything before the break has been given."""
 
-    def __init__(self, packed: gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile):
-        self._packed = packed
+    def __init__(self, packed: gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile, source: _Counted):
+        self._packed, self._source = packed, source
+        self._given = 0
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         block = self._packed.read1(min(len(buffer), 1 << 16))
+        self._given += len(block)
+        _bounded(self._given, self._source.taken)
         buffer[: len(block)] = block
         return len(block)
 
@@ -86,17 +131,18 @@ def packing(name: str) -> tuple[str, str]:
 
 @contextmanager
 def _unpacked(raw: BinaryIO, suffix: str) -> Iterator[BinaryIO]:
+    source = _Counted(raw)
     if suffix == ".zst":
         yield io.BufferedReader(_ZstdStream(raw), BLOCK)
     elif suffix == ".gz":
-        with gzip.GzipFile(fileobj=raw, mode="rb") as handle:
-            yield io.BufferedReader(_Stepwise(handle), BLOCK)
+        with gzip.GzipFile(fileobj=io.BufferedReader(source, 1 << 16), mode="rb") as handle:
+            yield io.BufferedReader(_Stepwise(handle, source), BLOCK)
     elif suffix == ".bz2":
-        with bz2.BZ2File(raw) as handle:
-            yield io.BufferedReader(_Stepwise(handle), BLOCK)
+        with bz2.BZ2File(io.BufferedReader(source, 1 << 16)) as handle:
+            yield io.BufferedReader(_Stepwise(handle, source), BLOCK)
     elif suffix == ".xz":
-        with lzma.LZMAFile(raw) as handle:
-            yield io.BufferedReader(_Stepwise(handle), BLOCK)
+        with lzma.LZMAFile(io.BufferedReader(source, 1 << 16)) as handle:
+            yield io.BufferedReader(_Stepwise(handle, source), BLOCK)
     else:
         yield raw
 
@@ -118,10 +164,12 @@ def member_name(info: zipfile.ZipInfo) -> str:
 
 
 def open_zip(path: str) -> zipfile.ZipFile:
-    """Open an archive. Raises BrokenInput when it is not one, or cut."""
+    """Open an archive. Raises BrokenInput when it is not one, or cut; UserError when it cannot be reached."""
     try:
         return zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno in _LOST:
+            raise _lost(path, error) from None
         raise BrokenInput(f"zip을 읽을 수 없음: 잘렸거나 zip이 아님 (cannot read zip: {error})") from None
 
 
@@ -129,7 +177,8 @@ def open_zip(path: str) -> zipfile.ZipFile:
 def open_bytes(path: str, name: str, member: int = -1) -> Iterator[BinaryIO]:
     """Readable bytes of a file, or of member number `member` of a zip; unpacked by the end of `name`.
 
-    Raises BrokenInput for cut or damaged data, also while the caller reads.
+    Raises BrokenInput for cut or damaged data, also while the caller reads; UserError when the file cannot be
+    reached (a lost mount, no permission), so that nobody takes it for read.
     """
     suffix = packing(name)[1]
     try:
@@ -150,6 +199,8 @@ def open_bytes(path: str, name: str, member: int = -1) -> Iterator[BinaryIO]:
     except (EOFError, zlib.error, zipfile.BadZipFile, lzma.LZMAError, NotImplementedError) as error:
         raise BrokenInput(f"압축이 깨졌거나 중간에 끊김 (damaged or cut archive: {error})") from None
     except OSError as error:
+        if error.errno in _LOST:
+            raise _lost(path, error) from None
         # gzip's BadGzipFile and bz2's complaints are OSErrors without an errno
         if error.errno is None:
             raise BrokenInput(f"압축이 깨짐 (damaged archive: {error})") from None

@@ -1,7 +1,9 @@
 """HTML remains in plain text: tags, comments, entities, percent-encoded Hangul. Code spans are left alone.
 
 A page ABOUT HTML must survive: nothing inside ``` fences or `inline code` is touched, only tags that format text are
-taken, and a tag followed by the word 태그/요소 is being talked about.
+taken, and a tag followed by the word 태그/요소 is being talked about. An escaped tag (&lt;b&gt;) is what an author wanted
+to be read, so it stays escaped: decoded, a second pass would take it for a tag. Every pattern here is linear: an opener
+that nothing closes is searched no further than the next opener.
 """
 
 from __future__ import annotations
@@ -17,13 +19,17 @@ _INLINE = "span|font|b|strong|i|em|u|s|a|img|small|big|sup|sub|td|th|col|colgrou
 _ALONE = {"br", "hr", "p", "li", "tr", "td", "img"}
 _MARKUP = re.compile(
     rf"(?P<code>{_CODE})"
-    r"|(?P<drop><!--.*?-->|<(?P<raw>script|style)\b[^>]{0,500}>.*?</(?P=raw)\s*>)"
+    r"|(?P<drop><!--(?:(?!<!--).)*?-->(?!(?:은|는|을|를|로|와|과|도|의|라고|처럼)(?![가-힣]))"
+    r"|<(?P<raw>script|style)\b[^<>]{0,500}>(?:(?!<(?P=raw)\b).)*?</(?P=raw)\s*>)"
     rf"|(?P<tag><(?P<close>/?)(?:(?P<block>{_BLOCK})|(?P<inline>{_INLINE}))(?P<attributes>\s[^<>\n]{{0,1000}})?/?>)"
     r"(?!\s*(?:태그|요소|엘리먼트|tag))",
     re.S | re.I,
 )
 _ENTITY = re.compile(
     rf"(?P<code>{_CODE})"
+    # <책 이름> and a < b cannot be read as tags
+    r"|&lt;(?P<quoted>[가-힣\d\s][^<>&`\n]{0,200})&gt;"
+    r"|(?<=[\s\d])&(?P<less>lt);(?=[\s\d=])|(?:(?<=[\s\d=])|(?<=[^-]-))&(?P<greater>gt);(?=[\s\d=])"
     r"|(?P<amp>&(?:(?:amp|#0*38|#[xX]0*26);)+)(?P<after>(?:[A-Za-z][A-Za-z0-9]{1,31}|#\d{1,7}|#[xX][0-9A-Fa-f]{1,6});)?"
     r"|(?P<one>&(?:[A-Za-z][A-Za-z0-9]{1,31}|#\d{1,7}|#[xX][0-9A-Fa-f]{1,6});)",
     re.S,
@@ -43,13 +49,18 @@ def suspicious(text: str) -> bool:
 
 def _known(entity: str) -> str:
     if entity[1] == "#" or entity[1:] in html5:
-        return unescape(entity)
+        found = unescape(entity)
+        return entity if "<" in found or ">" in found else found
     return entity
 
 
 def _entity(match: re.Match[str]) -> str:
     if match.group("code"):
         return match.group()
+    if (quoted := match.group("quoted")) is not None:
+        return f"<{quoted}>"
+    if match.group("less") or match.group("greater"):
+        return "<" if match.group("less") else ">"
     if match.group("amp"):
         after = match.group("after")
         if after is None:
@@ -75,6 +86,16 @@ def _strip_tags(text: str) -> str:
     return _MARKUP.sub(replace, text)
 
 
+def escape_tags(text: str) -> str:
+    """Text of a source whose markup is already gone: what still looks like a tag was written to be read, so it is
+    escaped and `strip_markup` leaves it, now and on every later pass."""
+    if "<" not in text:
+        return text
+    return _MARKUP.sub(
+        lambda m: m.group() if m["code"] else m.group().replace("<", "&lt;").replace(">", "&gt;"), text
+    )
+
+
 def _percent(match: re.Match[str]) -> str:
     try:
         decoded = unquote(match.group(), errors="strict")
@@ -85,7 +106,7 @@ def _percent(match: re.Match[str]) -> str:
 
 def strip_markup(text: str) -> str:
     """Text without tags, comments and entities outside code; block tags become newlines. One pass: the caller
-    repeats it until nothing changes (`&amp;lt;b&amp;gt;` hides a tag)."""
+    repeats it until nothing changes (`&amp;amp;quot;` hides a quote). &lt; and &gt; stay unless no tag can come of them."""
     if "<" in text and _PAIRED.search(text):
         text = _strip_tags(text)
     if "&" in text:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from kodata.text.syllables import COMMON, KS_X_1001
 
 _NOT_PROSE = re.compile(
-    r"```.*?(?:```|\Z)|`[^`\n]+`|https?://[^\s가-힣]+|www\.[^\s가-힣]+|</?[A-Za-z][^<>]{0,200}>|\{/\*.*?\*/\}",
+    r"```.*?(?:```|\Z)|`[^`\n]+`|https?://[^\s가-힣]+|www\.[^\s가-힣]+|</?[A-Za-z][^<>]{0,200}>|\{/\*(?:(?!\{/\*).)*?\*/\}",
     re.S,
 )
 _CODE_SIGN = re.compile(r"`|://|www\.|<[A-Za-z/]|\{/\*")

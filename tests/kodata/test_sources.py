@@ -1,5 +1,6 @@
 """Readers: every form, whole and broken. Nothing is lost: what cannot be read is a named Failure."""
 
+import errno
 import gzip
 import io
 import json
@@ -12,7 +13,7 @@ from kodata.run.errors import UserError
 from kodata.sources import Failure, Record, Settings, parts, read, recognise
 from kodata.sources.fields import NoText, find_text
 from kodata.sources.hub import parse
-from kodata.sources.streams import member_name
+from kodata.sources.streams import BrokenInput, member_name, open_bytes
 
 TEXT = "오늘은 날씨가 맑아서 동네 도서관까지 걸어가 책을 빌려 왔다."
 LINE = json.dumps({"id": "a", "text": TEXT, "license": "MIT", "별점": 5}, ensure_ascii=False)
@@ -338,3 +339,52 @@ def test_a_local_dataset_folder_through_the_datasets_library(tmp_path: Path) -> 
         "11",
         "12",
     ]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst", ".bz2", ".xz"])
+def test_bombs_are_refused_before_they_are_unpacked(
+    tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import bz2
+    import lzma
+
+    import zstandard
+
+    monkeypatch.setattr("kodata.sources.streams.MAX_RATIO", 200)
+    pack = {
+        ".gz": gzip.compress,
+        ".zst": zstandard.ZstdCompressor().compress,
+        ".bz2": bz2.compress,
+        ".xz": lzma.compress,
+    }[suffix]
+    file = make(tmp_path / f"a.txt{suffix}", pack(bytes(64 << 20)))
+    given = 0
+    with pytest.raises(BrokenInput, match="너무 큼"), open_bytes(str(file), file.name) as handle:
+        while block := handle.read(1 << 16):
+            given += len(block)
+    assert given < 32 << 20
+
+
+def test_zstd_frames_follow_one_another_and_a_cut_last_one_is_named(tmp_path: Path) -> None:
+    import random
+
+    import zstandard
+
+    rng = random.Random(2)
+    data = [rng.randbytes(5000), b"", rng.randbytes(100_000)]
+    packed = [zstandard.ZstdCompressor().compress(block) for block in data]
+    file = make(tmp_path / "a.txt.zst", b"".join(packed))
+    with open_bytes(str(file), file.name) as handle:
+        assert handle.read() == b"".join(data)
+    make(file, b"".join(packed)[:-10])
+    with pytest.raises(BrokenInput, match="끊김"), open_bytes(str(file), file.name) as handle:
+        handle.read()
+
+
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.EIO, errno.ESTALE, errno.EACCES])
+def test_a_lost_disk_is_no_broken_input(tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="없는"), open_bytes(str(tmp_path / "없는.txt"), "없는.txt"):
+        pass
+    file = make(tmp_path / "a.txt", TEXT)
+    with pytest.raises(UserError, match=r"a\.txt"), open_bytes(str(file), file.name):
+        raise OSError(number, "gone")

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kodata.text import declared_charset, decode, measure, normalise, sniff
+from kodata.text.markup import escape_tags
 from kodata.text.syllables import COMMON, KS_X_1001, rare_share
 
 SENTENCE = "오늘은 날씨가 맑아서 동네 도서관까지 걸어가 책을 빌려 왔다. 돌아오는 길에 시장에서 사과를 샀다."
@@ -61,6 +62,12 @@ def test_meta_charset_is_a_hint_that_valid_utf8_overrules() -> None:
         "코드:\n```\n<p>&lt;b&gt;</p>\n```\n끝.",
         "1 2\n  들여쓰기는 남는다\n\t탭도",
         "100% 였다. 50%EA 아님",
+        "굵게 쓰려면 &lt;b&gt;굵은 글&lt;/b&gt; … &lt;script&gt;alert(1)&lt;/script&gt; 로",
+        "&lt;!-- 주석 --&gt;는 HTML 주석이다. <!-- 주석 -->는 HTML 주석이다. ‹!-- 주석 -->는",
+        "웃음 ^^^^ 과 for(;;;;)",
+        "코드:\n```c\n    for(;;;;) ^^^^ ㅋㅋㅋㅋㅋ  가  나\n\n\n\n¾È³çÇÏ¼¼¿ä ＡＢ\n```\n끝.",
+        "~~~\n  가    나\n~~~",
+        "  첫 줄의 들여쓰기",
     ],
 )
 def test_what_must_survive(text: str) -> None:
@@ -92,6 +99,10 @@ def test_what_must_survive(text: str) -> None:
         ("<b>굵은</b> &quot;글&quot; &amp;amp; &#50504;녕", '굵은 "글" & 안녕'),
         ("앞<!-- 주석 -->뒤<script>var a = 1;</script>끝<b></b>", "앞뒤끝"),
         ("%EC%95%88%EB%85%95", "안녕"),
+        ("&lt;한겨레&gt; 3 &lt; 5, 가 -&gt; 나", "<한겨레> 3 < 5, 가 -> 나"),
+        ("&amp;lt;b&amp;gt;", "&lt;b&gt;"),
+        ("가\n\n\n\n```\nx\n\n\n```\n\n\n\n나ㅋㅋㅋㅋㅋ", "가\n\n```\nx\n\n\n```\n\n나ㅋㅋㅋ"),
+        ("```\n닫히지 않은    글\n\n\n\nㅋㅋㅋㅋㅋ", "```\n닫히지 않은 글\n\nㅋㅋㅋ"),
         ("\uf0b7 항목 \uf011하나", "• 항목 하나"),
         ("이름    나이", "이름 나이"),
         ("lone \ud83d surrogate", "lone � surrogate"),
@@ -129,13 +140,13 @@ def test_lost_bytes_are_measured_and_a_line_of_nothing_else_goes() -> None:
 def test_idempotent_on_any_text(text: str) -> None:
     once = normalise(text)
     assert normalise(once) == once
-    assert unicodedata.is_normalized("NFC", once) and "\r" not in once and once == once.strip()
+    assert unicodedata.is_normalized("NFC", once) and "\r" not in once and once == once.rstrip().lstrip("\n")
 
 
 PIECES = st.sampled_from(
     ["ㅋ", "ㅋㅋㅋㅋ", "ㅠㅜ", "하", "가", "힣", "안녕하세요", " ", "   ", "\t", "\n", "\n\n\n", "\r\n", "\u1100", "\u1161", "\u11a8", "\u115f", "\u1160",
      "\u3164", "ﾡ", "ＡＢ", "\u200d", "\u200b", "😀", "❤️", "<b>", "</b>", "<br>", "<p>", "<!--", "-->", "<script>", "</script>", "&amp;", "&lt;",
-     "lt;", "&", "#38;", "&#38;", "&gt;", "＆lt；", "`", "```", "%EC%95%88", "%EC", "…", "....", "!!!!", "¾È³ç", "ì•ˆ", "ë…•", "占쏙옙", "\ufffd", "븞뀞",
+     "lt;", "&", "#38;", "&#38;", "&gt;", "＆lt；", "`", "```", "%EC%95%88", "%EC", "…", "....", "!!!!", "¾È³ç", "ì•ˆ", "ë…•", "占쏙옙", "\ufffd", "븞뀞", "~~~", "\n```\n", "\n```py\n", "\n~~~\n", "｀｀｀\n", "&#60;", "&LT;", "&lt;b&gt;", "/b", "^^^^", ";;;;",
      "10000원", "\ue000", "\uf0b7", "\x00", "태그", "a"]
 )  # fmt: skip
 
@@ -150,6 +161,22 @@ def test_idempotent_on_nasty_text(text: str) -> None:
 def test_plain_korean_loses_nothing_but_spaces_and_long_runs(text: str) -> None:
     runs = re.sub(r"([.])\1{3,}", r"\1\1\1", text)
     assert normalise(text).split() == runs.split()
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "opener", ["<!-- ", "<script>", "<style>", "<script ", "<b ", "{/* ", "```py\n", "~~~a\n", "`", "&lt;가 "]
+)
+def test_openers_that_nothing_closes_take_linear_time(opener: str) -> None:
+    text = "</b>가 " + opener * ((1 << 20) // len(opener))
+    normalise(text)
+    measure(text)
+
+
+def test_text_of_a_page_whose_markup_is_gone_keeps_what_looks_like_a_tag() -> None:
+    escaped = escape_tags("굵게: <b>글</b> <!-- 주석 --> a < b `<p>` <브라우저>")
+    assert escaped == "굵게: &lt;b&gt;글&lt;/b&gt; &lt;!-- 주석 --&gt; a < b `<p>` <브라우저>"
+    assert normalise(escaped) == escaped == escape_tags(escaped)
 
 
 def test_syllable_tables() -> None:
