@@ -123,7 +123,10 @@ _CHECK_ROLE = (
     "{%- if message['role'] not in ['system', 'user', 'assistant'] %}"
     "{{- raise_exception('unknown role: ' + message['role']) }}{% endif -%}"
 )
-_LEARNED = "message['role'] == 'assistant' and (message['train'] is not defined or message['train'])"
+_LEARNED = (
+    "message['role'] == 'assistant' and "
+    "(message['train'] is not defined or message['train'] is none or message['train'])"
+)
 
 
 def _learned(text: str) -> str:
@@ -186,9 +189,9 @@ def turns_of(messages: Sequence[Any]) -> list[Turn]:
     turns = []
     for i, message in enumerate(messages):
         if isinstance(message, Mapping):
-            role, content, train = message.get("role"), message.get("content"), message.get("train", True)
+            role, content, train = message.get("role"), message.get("content"), message.get("train")
         else:
-            role, content, train = message.role, message.content, getattr(message, "train", True)
+            role, content, train = message.role, message.content, getattr(message, "train", None)
         if role not in ROLES:
             raise UserError(
                 f"모르는 역할 (unknown role): messages[{i}].role: {role!r}",
@@ -199,7 +202,7 @@ def turns_of(messages: Sequence[Any]) -> list[Turn]:
                 f"내용이 글이 아닙니다 (content is not a string): messages[{i}].content: {type(content).__name__}",
                 'content 는 문자열 하나입니다 (one string): {"role": "user", "content": "…"}',
             )
-        turns.append(Turn(role, content, bool(train)))
+        turns.append(Turn(role, content, train is None or bool(train)))  # null is the same as not given
     return turns
 
 
@@ -279,6 +282,10 @@ def _control_id(tokenizer: Tokenizer, text: str) -> int:
 # Truncation
 
 
+_CONTINUATION = {bytes([b]) for b in range(0x80, 0xC0)}
+"""Bytes of UTF-8 that never begin a character."""
+
+
 class NothingToLearn(ValueError):
     """An example that would learn nothing, or does not fit; `reason` is a short stable name for counting."""
 
@@ -300,10 +307,12 @@ def fit(
     """Rendered conversations of at most `max_tokens` tokens that all have something to learn: ([(ids, mask)], was cut).
 
     `alternatives`: one conversation, or the two of a pair, which share their prompt and lose the same turns of it.
-    refuse: never cut. oldest: drop the oldest exchanges, keep the system message. left, right: cut tokens there.
+    refuse: never cut. oldest: drop the oldest exchanges, keep the system message. left: cut tokens after the begin of
+    text, of a pair the same ones of its prompt. right: cut tokens at the end. No cut goes through a character.
 
     Raises:
-        NothingToLearn: one is too long and may not be cut, or has no learned token left.
+        NothingToLearn: one is too long and may not be cut, has no learned token left, or an answer of a pair would be cut
+            from the left.
     """
     out = list(rendered)
     cut = max_tokens is not None and any(len(ids) > max_tokens for ids, _ in out)
@@ -316,9 +325,9 @@ def fit(
         if truncate == "oldest":
             out = _drop_oldest(tokenizer, alternatives, max_tokens, template, train)
         elif truncate == "left":
-            out = [(ids[-max_tokens:], mask[-max_tokens:]) for ids, mask in out]
+            out = _cut_left(tokenizer, out, max_tokens, template)
         else:
-            out = [(ids[:max_tokens], mask[:max_tokens]) for ids, mask in out]
+            out = [_cut_right(tokenizer, ids, mask, max_tokens) for ids, mask in out]
     if not all(any(mask) for _, mask in out):
         what = (
             "잘라 내니 배울 답이 없습니다 (answer truncated away)"
@@ -327,6 +336,37 @@ def fit(
         )
         raise NothingToLearn("truncated_away" if cut else "nothing_to_learn", what)
     return out, cut
+
+
+def _cut_left(
+    tokenizer: Tokenizer, rendered: Sequence[tuple[list[int], list[int]]], max_tokens: int, template: Template
+) -> list[tuple[list[int], list[int]]]:
+    """The same tokens cut from all, so that the answers of a pair keep one prompt; the begin of text stays."""
+    first = 1 if TEMPLATES[template].pieces([], False)[:1] == [Piece(BOS, control=True)] else 0
+    longest = max((ids for ids, _ in rendered), key=len)
+    end = first + len(longest) - max_tokens
+    while end < len(longest) and _inside_character(tokenizer, longest[end]):
+        end += 1
+    if len(rendered) > 1 and any(any(mask[:end]) for _, mask in rendered):
+        raise NothingToLearn(
+            "truncated_away",
+            f"질문을 다 잘라도 답이 너무 깁니다 (an answer alone is over {max_tokens} tokens)",
+        )
+    return [(ids[:first] + ids[end:], mask[:first] + mask[end:]) for ids, mask in rendered]
+
+
+def _cut_right(
+    tokenizer: Tokenizer, ids: list[int], mask: list[int], max_tokens: int
+) -> tuple[list[int], list[int]]:
+    end = min(max_tokens, len(ids))
+    while 0 < end < len(ids) and _inside_character(tokenizer, ids[end]):
+        end -= 1
+    return ids[:end], mask[:end]
+
+
+def _inside_character(tokenizer: Tokenizer, i: int) -> bool:
+    """Whether a token begins with a byte that continues the character before it."""
+    return tokenizer.token(i)[:1] in _CONTINUATION
 
 
 def _drop_oldest(

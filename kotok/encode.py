@@ -11,7 +11,7 @@ from kodata.run.flags import DryRun, Flat, Fresh, Inputs, Limit, Output, Paramet
 from kodata.run.folder import open_run
 from kodata.run.progress import progress
 from kodata.run.result import Result
-from kotok.chat import Train, Truncate, template_of
+from kotok.chat import TEMPLATES, Train, Truncate, template_of
 from kotok.holdout import DEFAULT_SHARE, check_share
 from kotok.records import Kind, input_files, kind_of
 from kotok.tokenizer import Tokenizer, load
@@ -74,6 +74,11 @@ def encode(
         from kotok.parts import done_parts, plan_parts, run_parts
         from kotok.shard_writer import SPLITS, PartCount, Split, write_meta
 
+        if (
+            kind != "text"
+        ):  # the copy talks as the shards do: what is trained on them generates with that template
+            spoken = {**tokenizer.config, "chat_template": TEMPLATES[config.template].jinja}
+            tokenizer = Tokenizer(tokenizer.spec, spoken)
         tokenizer.save(run.path / "tokenizer")
         jobs = plan_parts(files, run.path, kind, config, tokenizer, limit)
         before = done_parts(jobs)

@@ -46,16 +46,20 @@ class Text:
 
 
 def input_files(inputs: Sequence[str | Path]) -> list[Path]:
-    """Files behind the inputs. Of a kodata output folder only docs/; of an unfinished one nothing (UserError)."""
-    files: dict[Path, None] = {}
+    """Files behind the inputs. Of a kodata output folder only docs/; of an unfinished one nothing (UserError).
+
+    A file given twice, by another path or through a link too, is read once.
+    """
+    files: dict[Path, Path] = {}
     for item in inputs:
         path = Path(item)
         if path.is_dir() and (path / "docs").is_dir():
             found = Corpus(path).shards()
         else:
             found = expand([path], (*SUFFIXES, *TEXT_SUFFIXES))
-        files.update(dict.fromkeys(found))
-    return list(files)
+        for file in found:
+            files.setdefault(file.resolve(), file)
+    return list(files.values())
 
 
 def is_plain_text(path: Path) -> bool:

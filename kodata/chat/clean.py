@@ -11,7 +11,7 @@ from kodata.chat.records import Message
 from kodata.pii import PiiConfig, mask
 
 _MAX_DEPTH = 8
-_UNTOUCHED = ("id", "source", "url", "licence", "license")
+_UNTOUCHED = ("id", "source", "url", "licence", "license", "cluster")
 
 
 @dataclass(slots=True)
@@ -27,8 +27,14 @@ class Cleaner:
         from kodata.text import normalise
 
         for message in messages:
-            text = normalise(message.content) if self.normalise else message.content
-            masked = mask(text, self.pii)
+            if self.normalise:
+                message.content = normalise(message.content)
+            self.personal([message])
+
+    def personal(self, messages: Iterable[Message]) -> None:
+        """Mask personal data in the messages' texts and leave all else as it is (text a model wrote)."""
+        for message in messages:
+            masked = mask(message.content, self.pii)
             self.found.update(item.kind for item in masked.found)
             message.content = masked.text
 

@@ -48,7 +48,7 @@ class DpoConfig:
     max_chars: int = 32_000
     """질문과 두 답이 더 길면 버림, 글자 (drop longer pairs, characters)"""
     normalise: bool = True
-    """문서와 같은 규칙으로 글을 다듬음, 생성된 답은 그대로 둠 (normalise text; generations stay as they are)"""
+    """문서와 같은 규칙으로 글을 다듬음, 생성된 답은 다듬지 않음 (normalise text; generations are not)"""
     pii: PiiConfig = field(default_factory=PiiConfig)
     """개인정보 (personal data)"""
 
@@ -128,6 +128,9 @@ def _pairs(
         pair.id = sieve.unique_id(pair.id, [*pair.prompt, *pair.chosen, *pair.rejected])
         pair.source = pair.source or source_name(place.file)
         pair.meta = sieve.cleaner.values(pair.meta)
+        cluster = sieve.cluster(pair.id, pair.prompt, pair.meta)
+        if cluster != pair.id:
+            pair.meta["cluster"] = cluster
         seen.chosen.append(len(pair.chosen[0].content))
         seen.rejected.append(len(pair.rejected[0].content))
         if len(seen.samples) < 6:
@@ -171,13 +174,17 @@ def _joined(
         prompt = chat.prompt
         asked = messages_hash(prompt)
         sieve.cleaner.messages(chat.messages)
+        cluster = sieve.cluster(chat.id, prompt, chat.meta)
         for prompt_hash, response, model in answers:
             if prompt_hash and prompt_hash != asked:
                 sieve.drop(place, "prompt_mismatch", value=chat.id)
                 continue
+            # All pairs of one chat are held out together, as the chat itself is.
             meta = {**chat.meta, "rejected_by": model} if model else dict(chat.meta)
-            chosen = [Message("assistant", chat.answer)]
-            yield place, Pair(chat.id, prompt, chosen, [Message("assistant", response)], chat.source, meta)
+            meta["cluster"] = cluster
+            chosen, rejected = [Message("assistant", chat.answer)], [Message("assistant", response)]
+            sieve.cleaner.personal(rejected)
+            yield place, Pair(chat.id, prompt, chosen, rejected, chat.source, meta)
     if limit is None:
         seen.unused = len(generations.keys() - used)
 

@@ -135,6 +135,8 @@ def _json_list(data: bytes, path: Path) -> Iterator[tuple[int, dict[str, Any] | 
     if isinstance(value, dict):
         lists = [v for v in value.values() if isinstance(v, list) and v and isinstance(v[0], dict)]
         value = lists[0] if len(lists) == 1 and "messages" not in value else [value]
+    elif not isinstance(value, list):
+        value = [value]
     for number, row in enumerate(value, 1):
         yield number, row if isinstance(row, dict) else BadRow(_not_object(row))
 

@@ -131,6 +131,9 @@ def _chats(
         chat.id = sieve.unique_id(chat.id, chat.messages)
         chat.source = chat.source or source_name(place.file)
         chat.meta = sieve.cleaner.values(chat.meta)
+        cluster = sieve.cluster(chat.id, chat.prompt, chat.meta)
+        if cluster != chat.id:
+            chat.meta["cluster"] = cluster
         if config.system and chat.messages[0].role != "system":
             chat.messages.insert(0, Message("system", config.system))
         _remember(chat, form, seen)

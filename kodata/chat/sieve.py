@@ -58,6 +58,7 @@ class Sieve:
     first_example: str = CHAT_EXAMPLE
     _ids: set[str] = field(default_factory=set)
     _texts: set[str] = field(default_factory=set)
+    _clusters: dict[str, str | int] = field(default_factory=dict)
 
     def drop(self, place: Place, reason: str, *, value: Any = None, limit: Any = None, key: str = "") -> None:
         """Count the row and write it down with its reason; nothing vanishes silently."""
@@ -104,6 +105,17 @@ class Sieve:
             return True
         self._texts.add(key)
         return False
+
+    def cluster(self, id: str, prompt: list[Message], meta: Mapping[str, Any]) -> str | int:
+        """What a record is held out by, so that all records of one prompt stay on one side.
+
+        The cluster its meta names; else that of the first record with this prompt, which may be that record's id.
+        """
+        own = meta.get("cluster")
+        if not isinstance(own, str | int) or own == "":
+            return self._clusters.setdefault(messages_hash(prompt), id)
+        self._clusters.setdefault(messages_hash(prompt), own)
+        return own
 
     def summary(self) -> dict[str, Any]:
         """read = kept + the sum of dropped."""

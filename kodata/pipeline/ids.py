@@ -1,41 +1,44 @@
 """Ids must be unique in a corpus: the second and later documents of an id get `~2`, `~3`, … in corpus order.
 
+A number that would give the id of another document is passed over. The entries in pii/ get the new ids too.
+
 Each unit leaves 8 bytes a kept document; they are compared in slices of the hash space, so that memory does not grow
 with the corpus. The renames are fixed in a file before any shard is rewritten: repeating the work changes nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
-from kodata.doc import Document, read_shard, write_shard
+from kodata.doc import Document, read_records, read_shard, write_shard
+from kodata.pii import TAGS
 from kodata.run.files import atomic_json, read_json_object
 
 SLICE_HASHES = 4_000_000
 
 
-def _duplicates(files: list[Path]) -> Iterator[tuple[int, int, int]]:
-    """(unit, place in unit, occurrence from 2) of every kept document whose id hash was seen before."""
+def _hashes(file: Path) -> Any:
     import numpy as np
 
-    hashes = (
-        [np.fromfile(file, dtype=">u8") for file in files]
-        if sum(f.stat().st_size for f in files) < 8 * SLICE_HASHES
-        else None
-    )
+    return np.memmap(file, dtype=">u8", mode="r") if file.stat().st_size else np.empty(0, ">u8")
+
+
+def _duplicates(files: list[Path]) -> Iterator[tuple[int, int]]:
+    """(unit, place in unit) of every kept document whose id hash was seen before."""
+    import numpy as np
+
     total = sum(f.stat().st_size for f in files) // 8
     slices = max(1, -(-total // SLICE_HASHES))
+    hashes = [np.fromfile(file, dtype=">u8") for file in files] if slices == 1 else None
     for part in range(slices):
         keys, units, places = [], [], []
         for unit, file in enumerate(files):
-            values = (
-                hashes[unit]
-                if hashes is not None
-                else np.memmap(file, dtype=">u8", mode="r")
-                if file.stat().st_size
-                else np.empty(0, ">u8")
-            )
+            values = hashes[unit] if hashes is not None else _hashes(file)
             at = np.flatnonzero(values % slices == part) if slices > 1 else np.arange(len(values))
             keys.append(np.asarray(values[at], dtype=np.uint64))
             units.append(np.full(len(at), unit, dtype=np.int32))
@@ -43,12 +46,64 @@ def _duplicates(files: list[Path]) -> Iterator[tuple[int, int, int]]:
         key, unit_of, place = np.concatenate(keys), np.concatenate(units), np.concatenate(places)
         order = np.argsort(key, kind="stable")
         ordered = key[order]
-        same = np.flatnonzero(ordered[1:] == ordered[:-1]) + 1
-        occurrence, last = 1, -1
-        for i in same.tolist():
-            occurrence = occurrence + 1 if i == last + 1 else 2
-            last = i
-            yield int(unit_of[order[i]]), int(place[order[i]]), occurrence
+        for i in (np.flatnonzero(ordered[1:] == ordered[:-1]) + 1).tolist():
+            yield int(unit_of[order[i]]), int(place[order[i]])
+
+
+def _free_names(files: list[Path], wanted: Counter[str]) -> dict[str, Iterator[str]]:
+    """For each id as many names `id~n`, n from 2 up, as are wanted and as no document of the run has."""
+    free: dict[str, list[str]] = {id: [] for id in wanted}
+    tried = dict.fromkeys(wanted, 1)
+    missing = dict(wanted)
+    while missing:
+        asked = {
+            id: [f"{id}~{n}" for n in range(tried[id] + 1, tried[id] + 1 + count)]
+            for id, count in missing.items()
+        }
+        taken = _present(files, (name for names in asked.values() for name in names))
+        for id, names in asked.items():
+            tried[id] += len(names)
+            free[id] += [name for name in names if _hash(name) not in taken]
+        missing = {id: wanted[id] - len(names) for id, names in free.items() if len(names) < wanted[id]}
+    return {id: iter(names) for id, names in free.items()}
+
+
+def _present(files: list[Path], names: Iterable[str]) -> set[int]:
+    """Hashes of those names that are ids of documents."""
+    import numpy as np
+
+    asked = np.unique(np.fromiter(map(_hash, names), dtype=np.uint64))
+    found: set[int] = set()
+    for file in files:
+        values = _hashes(file)
+        for start in range(0, len(values), SLICE_HASHES):
+            some = np.asarray(values[start : start + SLICE_HASHES], dtype=np.uint64)
+            found.update(asked[np.isin(asked, some)].tolist())
+    return found
+
+
+def _hash(id: str) -> int:
+    """As `kodata.pipeline.unit` hashes the ids of kept documents."""
+    return int.from_bytes(blake2b(id.encode("utf-8", "replace"), digest_size=8).digest(), "big")
+
+
+def _renames(folder: Path, units: int) -> dict[str, dict[str, str]]:
+    """unit -> place -> new id."""
+    files = [folder / "work" / "ids" / f"{i:05d}.bin" for i in range(units)]
+    found: dict[int, set[int]] = {}
+    for unit, place in _duplicates(files):
+        found.setdefault(unit, set()).add(place)
+    ids = [
+        (unit, place, document.id)
+        for unit in sorted(found)
+        for place, document in enumerate(read_shard(_shard(folder, "docs", unit)))
+        if place in found[unit]
+    ]
+    free = _free_names(files, Counter(id for _, _, id in ids))
+    renames: dict[str, dict[str, str]] = {}
+    for unit, place, id in ids:
+        renames.setdefault(str(unit), {})[str(place)] = next(free[id])
+    return renames
 
 
 def disambiguate(folder: Path, units: int) -> int:
@@ -57,30 +112,67 @@ def disambiguate(folder: Path, units: int) -> int:
     if note.exists():
         renames = read_json_object(note)
     else:
-        found: dict[int, dict[int, int]] = {}
-        for unit, place, occurrence in _duplicates(
-            [folder / "work" / "ids" / f"{i:05d}.bin" for i in range(units)]
-        ):
-            found.setdefault(unit, {})[place] = occurrence
-        renames = {}
-        for unit in sorted(found):
-            shard = folder / "docs" / f"{unit:05d}.jsonl.zst"
-            wanted = found[unit]
-            renames[str(unit)] = {
-                str(place): f"{document.id}~{wanted[place]}"
-                for place, document in enumerate(read_shard(shard))
-                if place in wanted
-            }
+        renames = _renames(folder, units)
         atomic_json(note, renames)
-    for number, names in renames.items():
-        shard = folder / "docs" / f"{int(number):05d}.jsonl.zst"
-        _rewrite(shard, {int(place): name for place, name in names.items()})
+    for unit, names in renames.items():
+        _rewrite(folder, int(unit), {int(place): name for place, name in names.items()})
     return sum(len(names) for names in renames.values())
 
 
-def _rewrite(shard: Path, names: dict[int, str]) -> None:
-    with write_shard(shard) as out:
+def _shard(folder: Path, name: str, unit: int) -> Path:
+    return folder / name / f"{unit:05d}.jsonl.zst"
+
+
+def _rewrite(folder: Path, unit: int, names: dict[int, str]) -> None:
+    shard = _shard(folder, "docs", unit)
+    with ExitStack() as stack:
+        out = stack.enter_context(write_shard(shard))
+        audit = _Audit(_shard(folder, "pii", unit), stack)
         for place, document in enumerate(read_shard(shard)):
             if place in names:
+                audit.renamed(document, names[place].rpartition("~")[0], names[place])
                 document = Document(names[place], document.text, document.source, document.meta)
+            else:
+                audit.renamed(document, document.id, document.id)
             out.write(document)
+        audit.rest()
+
+
+class _Audit:
+    """Rewrites the personal-data entries of a unit beside its documents: both stand in the same order.
+
+    An entry belongs to the next document with its id, old or new (it was renamed before the run was killed), whose
+    text has the tags where the entry says.
+    """
+
+    def __init__(self, shard: Path, stack: ExitStack):
+        self._entries = (record for _, record in read_records(shard)) if shard.exists() else iter(())
+        self._out = stack.enter_context(write_shard(shard)) if shard.exists() else None
+        self._next = self._advance()
+
+    def _advance(self) -> dict[str, Any] | None:
+        """The next entry of a kept document; those of dropped ones are copied on the way."""
+        for entry in self._entries:
+            if entry["kept"]:
+                return entry
+            self._write(entry)
+        return None
+
+    def _write(self, entry: dict[str, Any]) -> None:
+        assert self._out is not None
+        self._out.write(entry)
+
+    def renamed(self, document: Document, old: str, new: str) -> None:
+        """Give the entry of this document, if it has one, its new id."""
+        entry = self._next
+        if entry is None or entry["id"] not in (old, new):
+            return
+        if all(document.text[start:end] == TAGS[kind] for kind, start, end in entry["found"]):
+            self._write({**entry, "id": new})
+            self._next = self._advance()
+
+    def rest(self) -> None:
+        """Copy what is left."""
+        while self._next is not None:
+            self._write(self._next)
+            self._next = self._advance()

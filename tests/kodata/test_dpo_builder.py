@@ -8,7 +8,9 @@ import pytest
 from kodata.chat import read_pairs
 from kodata.chat.dpo import DpoConfig, dpo
 from kodata.chat.sft import sft
+from kodata.pii import PiiConfig
 from kodata.run.errors import UserError
+from kotok.holdout import holdout_key
 
 
 def lines(path) -> list[dict]:
@@ -111,6 +113,60 @@ def test_generated_text_is_not_touched(tmp_path):
     write(tmp_path / "gen.jsonl", generation(lines(tmp_path / "chat.jsonl")[0], raw))
     dpo([source], output=tmp_path / "pairs.jsonl", config=DpoConfig(rejected=tmp_path / "gen.jsonl"))
     assert next(read_pairs(tmp_path / "pairs.jsonl")).rejected[0].content == raw
+
+
+def test_personal_data_in_a_generation_is_masked_and_nothing_else(tmp_path):
+    source = _chats(tmp_path)
+    raw = unicodedata.normalize("NFD", "가나  틀린\r\n답 ")
+    first = lines(tmp_path / "chat.jsonl")[0]
+    write(tmp_path / "gen.jsonl", generation(first, f"010-1234-5678 {raw}"))
+    config = DpoConfig(rejected=tmp_path / "gen.jsonl")
+    result = dpo([source], output=tmp_path / "pairs.jsonl", config=config)
+    assert next(read_pairs(tmp_path / "pairs.jsonl")).rejected[0].content == f"[전화번호] {raw}"
+    assert result.summary["pii"] == {"phone": 1}
+    config = DpoConfig(rejected=tmp_path / "gen.jsonl", pii=PiiConfig(mode="off"))
+    dpo([source], output=tmp_path / "off.jsonl", config=config)
+    assert next(read_pairs(tmp_path / "off.jsonl")).rejected[0].content == f"010-1234-5678 {raw}"
+
+
+def test_pairs_of_one_chat_or_one_prompt_are_held_out_together(tmp_path):
+    chats = [
+        {"id": "010-1234-5678", "prompt": "가?", "response": "하나"},
+        {"id": "q2", "prompt": "가?", "response": "둘"},
+        {"id": "q3", "prompt": "나?", "response": "셋", "meta": {"cluster": 7}},
+        {"id": "q4", "prompt": "다?", "response": "넷"},
+    ]
+    source = write(tmp_path / "c.jsonl", *chats)
+    write(
+        tmp_path / "gen.jsonl", *({"id": c["id"], "response": f"틀림 {i}"} for c in chats for i in range(3))
+    )
+    dpo([source], output=tmp_path / "pairs.jsonl", config=DpoConfig(rejected=tmp_path / "gen.jsonl"))
+    pairs = list(read_pairs(tmp_path / "pairs.jsonl"))
+    assert len({p.id for p in pairs}) == 12
+    assert [holdout_key(p.id, p.meta) for p in pairs] == ["010-1234-5678"] * 6 + ["7"] * 3 + ["q4"] * 3
+
+
+def test_preference_pairs_and_chats_of_one_prompt_are_held_out_together(tmp_path):
+    source = write(
+        tmp_path / "p.jsonl",
+        pair("가?", "좋다", "나쁘다", id="a"),
+        pair("나?", "좋다", "나쁘다", id="b"),
+        pair("가?", "더 좋다", "나쁘다", id="c"),
+    )
+    dpo([source], output=tmp_path / "pairs.jsonl")
+    pairs = list(read_pairs(tmp_path / "pairs.jsonl"))
+    assert [(p.id, p.meta) for p in pairs] == [("a", {}), ("b", {}), ("c", {"cluster": "a"})]
+    rows = [{"id": i, "prompt": q, "response": a} for i, q, a in ("x가하", "y나하", "z가두")]
+    sft([write(tmp_path / "c.jsonl", *rows)], output=tmp_path / "chat.jsonl")
+    assert [r["meta"] for r in lines(tmp_path / "chat.jsonl")] == [{}, {}, {"cluster": "x"}]
+
+
+@pytest.mark.parametrize("scalar", ["null", "3", '"글"', "true"])
+@pytest.mark.parametrize("verb", [sft, dpo])
+def test_a_json_file_with_a_scalar_is_a_broken_record(tmp_path, verb, scalar):
+    (tmp_path / "n.json").write_text(scalar, encoding="utf-8")
+    with pytest.raises(UserError, match=r"n\.json:1: .*not a JSON object"):
+        verb([str(tmp_path / "n.json")], output=tmp_path / "s.jsonl")
 
 
 def test_generations_of_other_chats_are_an_error_with_the_command(tmp_path):

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kodata.run.errors import UserError
-from kotok.chat import TEMPLATES, NothingToLearn, fit, prompt_ids, render, render_many
+from kotok.chat import TEMPLATES, NothingToLearn, Turn, fit, prompt_ids, render, render_many
 from kotok.tokenizer_json import CONTROL
 
 SYSTEM = {"role": "system", "content": "너는 사서다."}
@@ -92,6 +92,7 @@ def test_a_message_marked_train_false_is_shown_and_not_learned(tok):
         and len(stretches(tok, ids, mask)) == 2
     )
     assert sum(render(tok, [ASK, {**ANSWER, "train": False}])[1]) == 0
+    assert render(tok, [ASK, {**ANSWER, "train": None}]) == render(tok, [ASK, ANSWER])
 
 
 # Texts whose edges are no white space, without control strings.
@@ -108,8 +109,8 @@ def conversations(draw, text=content):
     for _ in range(draw(st.integers(1, 3))):
         turns.append({"role": "user", "content": draw(text)})
         turns.append({"role": "assistant", "content": draw(text)})
-        if draw(st.integers(0, 4)) == 0:
-            turns[-1]["train"] = False
+        if (train := draw(st.sampled_from([..., ..., True, False, None]))) is not ...:
+            turns[-1]["train"] = train  # null is the same as not given
     return turns
 
 
@@ -171,7 +172,7 @@ def test_properties(tok, template, train, messages):
         "last": messages[-1:],
         "all": messages,
     }[train]
-    learned = [m for m in learned if m.get("train", True)]
+    learned = [m for m in learned if m.get("train") is not False]
     closing = [m for m in learned if template != "inst" or m["role"] == "assistant"]
     # Every learned turn's end is learned, and typed control strings never become control ids.
     assert sum(i == end and m == 1 for i, m in zip(ids, mask, strict=True)) == len(closing)
@@ -225,8 +226,9 @@ def test_truncation(tok):
         fitted(tok, chat, len(ids) - 1, "refuse")
     short, learned, cut = fitted(tok, chat, len(ids) - 1, "oldest")
     assert cut and (short, learned) == render(tok, [SYSTEM, AGAIN, LAST])
-    assert fitted(tok, chat, len(ids) - 3, "left") == (ids[3:], mask[3:], True)
-    assert fitted(tok, chat, len(ids) - 3, "right") == (ids[:-3], mask[:-3], True)
+    assert fitted(tok, chat, len(ids) - 3, "left") == (ids[:1] + ids[4:], mask[:1] + mask[4:], True)
+    short, learned, cut = fitted(tok, chat, len(ids) - 3, "right")
+    assert cut and (short, learned) == (ids[: len(short)], mask[: len(short)]) and len(ids) - 6 < len(short)
     with pytest.raises(NothingToLearn, match="truncated away"):
         fitted(tok, [ASK, ANSWER], 8, "right")
     with pytest.raises(NothingToLearn, match="last exchange"):
@@ -243,6 +245,42 @@ def test_truncated_examples_always_learn_something(tok, messages, max_tokens, tr
     except NothingToLearn:
         return
     assert len(ids) <= max_tokens and any(mask) and len(ids) == len(mask)
+    assert ids[0] == tok.bos_id
+    tok.decode_bytes(ids).decode()  # no character is cut through
+
+
+short = st.text(st.sampled_from("가뷁나👍 b"), min_size=1, max_size=12)
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+@settings(max_examples=100)
+@given(conversations(short), short, short, st.integers(8, 60))
+def test_a_pair_cut_on_the_left_keeps_one_prompt_and_whole_answers(
+    tok, template, messages, one, other, max_tokens
+):
+    prompt = [Turn(m["role"], m["content"], False) for m in messages[:-1]]
+    both = [[*prompt, Turn("assistant", answer)] for answer in (one, other)]
+    whole = render_many(tok, both, template)
+    try:
+        cut, was_cut = fit(tok, both, whole, max_tokens=max_tokens, truncate="left", template=template)
+    except NothingToLearn:
+        return
+    assert was_cut == any(len(ids) > max_tokens for ids, _ in whole)
+    asked = []
+    for (ids, mask), (all_ids, all_mask) in zip(cut, whole, strict=True):
+        assert len(ids) <= max_tokens and sum(mask) == sum(all_mask)
+        asked.append(ids[: mask.index(1)])
+        assert ids[mask.index(1) :] == all_ids[all_mask.index(1) :]
+        assert template == "chatml" or ids[0] == tok.bos_id
+        tok.decode_bytes(ids).decode()
+    assert asked[0] == asked[1]
+
+
+def test_a_pair_whose_answer_alone_is_too_long_is_refused(tok):
+    both = [[Turn("user", "가?", False), Turn("assistant", answer)] for answer in ("뷁" * 20, "나")]
+    with pytest.raises(NothingToLearn, match="answer alone") as refused:
+        fit(tok, both, render_many(tok, both), max_tokens=20, truncate="left")
+    assert refused.value.reason == "truncated_away"
 
 
 def test_real_chats_and_pairs(tok, stock, real_data):

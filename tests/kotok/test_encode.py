@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from kodata.doc import Corpus
 from kodata.run.errors import UsageError, UserError
 from kotok import load, open_shards, parts
-from kotok.chat import render
+from kotok.chat import render, template_of
 from kotok.encode import EncodeConfig, encode
 from kotok.holdout import held_out, holdout_key
 
@@ -171,6 +171,28 @@ def test_pair_shards(tok_folder, tok, tmp_path):
         for k, key in enumerate(("chosen", "rejected")):
             ids, mask = render(tok, [*row["prompt"], *row[key]], train="last")
             assert (shards.tokens(2 * i + k).tolist(), shards.mask(2 * i + k).tolist()) == (ids, mask)
+
+
+def test_the_saved_tokenizer_speaks_the_template_of_the_shards(tok_folder, tok, tmp_path):
+    source = jsonl(tmp_path / "c.jsonl", [chat(0)])
+    config = EncodeConfig(val=0, template="chatml")
+    encode([source], tok=tok_folder, output=tmp_path / "s", config=config)
+    shards, saved = open_shards(tmp_path / "s"), load(tmp_path / "s" / "tokenizer")
+    assert shards.meta["template"] == template_of(saved) == "chatml" and template_of(tok) == "bitnet"
+    assert saved.fingerprint == tok.fingerprint == shards.tokenizer_fingerprint
+    assert shards.meta["end_of_turn_id"] == saved.end_of_turn_id == tok.control["<|im_end|>"]
+    assert {**saved.config, "chat_template": tok.config["chat_template"]} == tok.config
+    encode([source], tok=tmp_path / "s" / "tokenizer", output=tmp_path / "again", config=EncodeConfig(val=0))
+    assert open_shards(tmp_path / "again").tokens(0).tolist() == shards.tokens(0).tolist()
+
+
+def test_a_file_given_twice_or_through_a_link_is_read_once(tok_folder, tmp_path):
+    source = jsonl(tmp_path / "c.jsonl", [chat(0), chat(1)])
+    (tmp_path / "link.jsonl").symlink_to(source)
+    (tmp_path / "d").mkdir()
+    inputs = [source, source, str(tmp_path / "link.jsonl"), str(tmp_path / "d" / ".." / "c.jsonl")]
+    encode(inputs, tok=tok_folder, output=tmp_path / "s", config=EncodeConfig(val=0))
+    assert len(open_shards(tmp_path / "s")) == 2
 
 
 def test_what_learns_nothing_is_refused_by_name_and_line(tok_folder, tmp_path):

@@ -181,7 +181,10 @@ def test_objects_show_themselves_in_a_notebook(tmp_path: Path) -> None:
     messages = [{"role": "user", "content": "안녕"}, {"role": "assistant", "content": "네"}]
     ids, mask = render(tokenizer, messages)
     with ShardWriter(
-        tmp_path / "s", kind="chat", vocab_size=tokenizer.vocab_size, tokenizer_fingerprint=tokenizer.fingerprint
+        tmp_path / "s",
+        kind="chat",
+        vocab_size=tokenizer.vocab_size,
+        tokenizer_fingerprint=tokenizer.fingerprint,
     ) as writer:
         writer.write(ids, mask)
     tokenizer.save(tmp_path / "s" / "tokenizer")
