@@ -6,10 +6,12 @@ path as last line; errors as one line and one ``도움:`` line; exit 0 done, 1 u
 cyclopts was chosen because it reads nested dataclasses and YAML into one typed signature with did-you-mean errors.
 """
 
+import _thread
 import json
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -59,6 +61,7 @@ class Tool:
         debug = bool(flags["debug"])
         set_quiet(bool(flags["quiet"]))
         signal.signal(signal.SIGTERM, _terminate)
+        sys.unraisablehook = _keep_interrupts
         recipe: Recipe | None = None
         try:
             if flags["config"] is not None:
@@ -126,6 +129,14 @@ def show(result: Any, *, as_json: bool = False) -> None:
 
 def _terminate(signum: int, frame: Any) -> NoReturn:
     raise KeyboardInterrupt
+
+
+def _keep_interrupts(unraisable: Any) -> None:
+    """Python drops an interrupt that lands inside a destructor: raise it again, a moment later and outside of it."""
+    if unraisable.exc_type is KeyboardInterrupt:
+        threading.Timer(0.02, _thread.interrupt_main).start()
+    else:
+        sys.__unraisablehook__(unraisable)
 
 
 def _version() -> str:

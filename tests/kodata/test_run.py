@@ -145,6 +145,30 @@ def test_a_bug_keeps_its_traceback(tool: Tool) -> None:
         tool.run(["clean", "boom", "-o", "o"])
 
 
+def test_an_interrupt_inside_a_destructor_is_not_lost() -> None:
+    code = textwrap.dedent("""
+        import sys, time
+        from kodata.run import app
+
+        class Thing:
+            def __del__(self):
+                raise KeyboardInterrupt
+
+        sys.unraisablehook = app._keep_interrupts
+        try:
+            thing = Thing()
+            del thing
+            time.sleep(20)
+            print("lost")
+        except KeyboardInterrupt:
+            print("kept")
+    """)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2]
+    )
+    assert (done.stdout, done.stderr) == ("kept\n", "")
+
+
 def test_common_flags_stop_at_the_double_dash() -> None:
     rest, flags = split_common(["clean", "-q", "--", "--json", "-c"])
     assert rest == ["clean", "--", "--json", "-c"]
@@ -193,14 +217,22 @@ def test_expand(tmp_path: Path) -> None:
 
 
 def test_expand_takes_only_the_documents_of_our_own_runs(tmp_path: Path) -> None:
-    for name in ("wk/c1/docs/0.jsonl", "wk/c1/dropped/0.jsonl", "wk/c1/manifest.json", "wk/tok/x.jsonl", "wk/raw.jsonl"):
+    for name in (
+        "wk/c1/docs/0.jsonl",
+        "wk/c1/dropped/0.jsonl",
+        "wk/c1/manifest.json",
+        "wk/tok/x.jsonl",
+        "wk/raw.jsonl",
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("{}")
     atomic_json(tmp_path / "wk/c1/manifest.json", {"tool": "kodata", "verb": "clean", "status": "done"})
     atomic_json(tmp_path / "wk/tok/manifest.json", {"tool": "kotok", "verb": "train", "status": "done"})
     found = [str(p.relative_to(tmp_path)) for p in expand([tmp_path / "wk"], [".jsonl"])]
     assert found == ["wk/c1/docs/0.jsonl", "wk/raw.jsonl"]
-    assert [p.name for p in expand(tmp_path / "wk", [".jsonl"], exclude=[tmp_path / "wk/c1"])] == ["raw.jsonl"]
+    assert [p.name for p in expand(tmp_path / "wk", [".jsonl"], exclude=[tmp_path / "wk/c1"])] == [
+        "raw.jsonl"
+    ]
     (tmp_path / "link").symlink_to(tmp_path / "wk")
     assert len(expand([tmp_path / "wk", tmp_path / "link"], [".jsonl"])) == 2
     atomic_json(tmp_path / "wk/c1/manifest.json", {"tool": "kodata", "verb": "clean", "status": "failed"})
