@@ -70,8 +70,6 @@ def dedup(
         if run.done:
             shutil.rmtree(work, ignore_errors=True)
             return run.result()
-        for half in run.path.rglob(".*.tmp"):  # what a killed run was writing
-            half.unlink(missing_ok=True)
         work.mkdir(exist_ok=True)
         fields = _write_fields(work / "against.json", evaluation, config) if evaluation else None
         plan = Plan(shards, _limits(shards, limit), run.path, config, fields, worker_count(workers))
