@@ -1,11 +1,7 @@
-"""Models and training states on disk.
-
-    run/model/                     the latest model as a stock transformers folder, tokenizer inside
-    run/checkpoints/step-00000200/ model.safetensors  optimizer.safetensors  state.json (step, curves, digests of the files)
+"""Models on disk: run/model/ is the latest model as a stock transformers folder, tokenizer inside.
 
 A b1.58 model is `model_type: bitnet` with its quantization config, so that AutoModelForCausalLM gives our logits. Every other
 variant (--quant none too) is `model_type: kobitnet_<quant>`: stock loading refuses it instead of computing something else.
-Both parts hold the same bytes: model/model.safetensors is a hard link to the checkpoint's file where links work.
 Nothing here reads pickle.
 """
 
@@ -15,17 +11,16 @@ import errno
 import hashlib
 import json
 import os
-import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from kobitnet.config_json import bad_config, check_types
 from kobitnet.model import Model, build_model
 from kobitnet.quant import QUANTS
+from kobitnet.sharding import fill
 from kodata.run.errors import UserError
 from kodata.run.files import atomic_json, disk_error, read_json_object
 
@@ -33,8 +28,6 @@ if TYPE_CHECKING:
     from kotok.tokenizer import Tokenizer
 
 WEIGHTS = "model.safetensors"
-OPTIMIZER = "optimizer.safetensors"
-STATE = "state.json"
 QUANTIZATION_CONFIG = {
     "quant_method": "bitnet",
     "linear_class": "autobitlinear",
@@ -51,9 +44,13 @@ def model_type(quant: str) -> str:
     return "bitnet" if quant == "b1.58" else "kobitnet_" + quant.replace("-", "_").replace(".", "_")
 
 
+MASKED = "kobitnet_mlm"
+"""`model_type` of a bidirectional model, whatever its quantiser."""
+
+
 def state_tensors(model: Model) -> dict[str, Tensor]:
     """Latent weights by their transformers names; a tied head is stored once, as transformers does."""
-    tensors = {name: p.detach().contiguous() for name, p in model.named_parameters()}
+    tensors = {name: p.detach() for name, p in model.named_parameters()}
     if model.config.tie_word_embeddings:
         tensors.pop("lm_head.weight", None)
     return tensors
@@ -65,7 +62,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor]) -> str:
     from safetensors.torch import save_file
 
     try:
-        save_file(tensors, path, metadata={"format": "pt"})
+        save_file({name: t.contiguous() for name, t in tensors.items()}, path, metadata={"format": "pt"})
     except SafetensorError as error:  # it wraps the OS error in text
         full = "No space left" in str(error) or "os error 28" in str(error)
         raise OSError(errno.ENOSPC if full else errno.EIO, str(error), str(path)) from None
@@ -95,7 +92,7 @@ def save_settings(
 ) -> None:
     """Everything of a model folder but the weights: config.json, generation_config.json and the tokenizer.
 
-    `stage` is pretrain, sft or dpo; `kobitnet generate` uses the chat template after pretraining only.
+    `stage` is pretrain, sft, dpo or mlm; `kobitnet generate` uses the chat template after pretraining only.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(folder)
@@ -103,9 +100,9 @@ def save_settings(
     for key in ("_attn_implementation", "_name_or_path", "quantization_config"):
         config.pop(key, None)
     config["architectures"] = ["BitNetForCausalLM"]
-    config["model_type"] = model_type(quant)
+    config["model_type"] = MASKED if stage == "mlm" else model_type(quant)
     config["dtype"] = "float32"
-    if quant == "b1.58":
+    if config["model_type"] == "bitnet":
         config["quantization_config"] = QUANTIZATION_CONFIG
     config["kobitnet"] = {
         "quant": quant,
@@ -197,7 +194,7 @@ def read_config(folder: Path) -> tuple[Any, dict[str, Any]]:
             )
     else:
         quant = str(ours.get("quant"))
-        if quant not in QUANTS or kind != model_type(quant):
+        if quant not in QUANTS or kind not in (model_type(quant), MASKED):
             raise UserError(
                 f"BitNet 모델이 아닙니다 (not a BitNet model, model_type {kind!r}): {folder / 'config.json'}",
                 help="kobitnet convert 로 바꾸거나 kobitnet train 의 결과를 주세요 (convert it, or give a run of kobitnet train)",
@@ -211,16 +208,25 @@ def read_config(folder: Path) -> tuple[Any, dict[str, Any]]:
     return config, {"groups": 1, "stage": "pretrain", **ours, "quant": quant}
 
 
-def load_model(path: str | Path) -> tuple[Model, Tokenizer]:
+def load_model(path: str | Path, *, masked: bool = False) -> tuple[Model, Tokenizer]:
     """(model in fp32 and eval mode, tokenizer) of a run folder or a model folder. `model.kobitnet` holds our facts.
 
+    `masked` asks for a bidirectional model (`kobitnet train --objective mlm`), which nothing causal may be done with.
+
     Raises:
-        UserError: what `model_folder` and `read_config` raise; weights that are damaged, missing or of another shape.
+        UserError: what `model_folder` and `read_config` raise; weights that are damaged, missing or of another shape; a
+            causal model where a masked one is asked for, or the other way round.
     """
     from kotok.tokenizer import load
 
     folder = model_folder(path)
     config, facts = read_config(folder)
+    if masked != (facts["stage"] == "mlm"):
+        kind = "인과 (causal)" if masked else "빈칸 채우기 (masked, bidirectional)"
+        raise UserError(
+            f"{kind} 모델입니다 (is a {'causal' if masked else 'masked'} model): {folder}",
+            help="kobitnet train --objective clm|mlm 의 결과를 맞게 고르세요 (take a run of the other objective)",
+        )
     model = build_model(config, facts["quant"], groups=int(facts["groups"]), seed=None)
     load_weights(model, folder / WEIGHTS)
     model.kobitnet = facts
@@ -248,9 +254,8 @@ def load_weights(model: Model, path: Path) -> None:
             help="모델 폴더 전체를 다시 복사하세요 (copy the whole model folder again)",
             file=path,
         )
-    with torch.no_grad():
-        for name, tensor in expected.items():
-            tensor.copy_(tensors[name])
+    for name, tensor in expected.items():
+        fill(tensor, tensors[name])
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -271,94 +276,3 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 def weights_fingerprint(path: str | Path) -> str:
     """16 hex digits that name the weights of a run or model folder (blake2b of model.safetensors)."""
     return digest(model_folder(path) / WEIGHTS)[:16]
-
-
-# ---- training state -----------------------------------------------------------------------------
-
-
-def save_checkpoint(
-    run: Path, step: int, model: Model, optimizer: torch.optim.Optimizer, state: dict[str, Any], *, keep: int
-) -> Path:
-    """Write checkpoints/step-N (whole or not at all), make it the latest model, remove all but the `keep` newest.
-
-    `state` is JSON: what the loop needs besides weights and optimizer. A kill between any two of these steps leaves a
-    run that resumes.
-    """
-    folder = run / "checkpoints" / f"step-{step:08d}"
-    temporary = folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
-        temporary.mkdir(parents=True)
-        files = {
-            WEIGHTS: write_tensors(temporary / WEIGHTS, state_tensors(model)),
-            OPTIMIZER: write_tensors(temporary / OPTIMIZER, _optimizer_tensors(model, optimizer)),
-        }
-        atomic_json(temporary / STATE, {"step": step, "files": files, **state})
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(temporary, folder)
-    except OSError as error:
-        raise disk_error(error, folder) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    place_weights(folder / WEIGHTS, run / "model")
-    for old in checkpoints(run)[:-keep]:
-        shutil.rmtree(old, ignore_errors=True)
-    return folder
-
-
-def checkpoints(run: Path) -> list[Path]:
-    """Checkpoint folders of a run, oldest first."""
-    return sorted(p for p in (run / "checkpoints").glob("step-*") if re.fullmatch(r"step-\d{8,}", p.name))
-
-
-def load_checkpoint(
-    run: Path, model: Model, optimizer: torch.optim.Optimizer, *, repair: bool = True
-) -> dict[str, Any] | None:
-    """Put the newest whole checkpoint into model and optimizer and return its state; None when there is none.
-
-    `repair` makes it the run's model/ too, which a kill between two renames may have left one interval behind.
-
-    A damaged one is passed over, with a note on stderr, for the one before it.
-
-    Raises:
-        UserError: there are checkpoints and none is whole.
-    """
-    from kodata.run.progress import note
-
-    folders = checkpoints(run)
-    for folder in reversed(folders):
-        try:
-            state = read_json_object(folder / STATE)
-            for name, expected in state["files"].items():
-                if digest(folder / name) != expected:
-                    raise UserError(f"체크포인트 파일이 바뀌었습니다 (digest differs): {folder / name}")
-            load_weights(model, folder / WEIGHTS)
-            _load_optimizer(model, optimizer, read_tensors(folder / OPTIMIZER))
-        except (UserError, OSError, KeyError, TypeError) as error:
-            note(f"망가진 체크포인트를 건너뜁니다 (skipping a damaged checkpoint): {folder.name}: {error}")
-            continue
-        if repair:
-            place_weights(folder / WEIGHTS, run / "model")
-        return state
-    if folders:
-        raise UserError(
-            f"온전한 체크포인트가 없습니다 (no whole checkpoint left): {run / 'checkpoints'}",
-            help="--fresh 로 처음부터 다시 하세요 (start again with --fresh)",
-        )
-    return None
-
-
-def _optimizer_tensors(model: Model, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    tensors = {"rng": torch.get_rng_state()}
-    for name, parameter in model.named_parameters():
-        for key, value in optimizer.state.get(parameter, {}).items():
-            tensors[f"{key}:{name}"] = value.contiguous()
-    return tensors
-
-
-def _load_optimizer(model: Model, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    torch.set_rng_state(tensors.pop("rng"))
-    parameters = dict(model.named_parameters())
-    for full, value in tensors.items():
-        key, name = full.split(":", 1)
-        optimizer.state[parameters[name]][key] = value

@@ -1,12 +1,14 @@
 """Settings of the training loop, and what a stage fills in where nothing was given."""
 
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
 from kobitnet.finite import check_finite
 from kobitnet.optim import Schedule
+from kobitnet.track import Tracker
 from kodata.run.errors import UsageError
 
 
@@ -85,6 +87,14 @@ class LoopConfig:
     """검증에 쓰는 배치 수 (batches per validation)"""
     threads: int = 0
     """torch 스레드 수, 0 = 그대로 (torch threads, 0 = as it is)"""
+    device: str = "auto"
+    """장치: auto | cpu | cuda | cuda:N (device)"""
+    compile: bool = False
+    """torch.compile 로 층을 엮음, 시작이 느려짐 (compile the layers; slower start)"""
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """torchrun 에서: ddp = 모델을 각자, fsdp = FSDP2 로 나눔 (under torchrun: whole copies, or sharded by FSDP2)"""
+    track: Tracker = "none"
+    """곡선을 보낼 곳 (tracker for the curves)"""
     optim: OptimConfig = field(default_factory=OptimConfig)
     """최적화 (optimizer)"""
 
@@ -120,7 +130,7 @@ class LoopConfig:
 
 
 # Changing these does not change the weights that come out: a resumed run may have others.
-FREE_FIELDS = ("save_every", "save_seconds", "keep", "threads")
+FREE_FIELDS = ("save_every", "save_seconds", "keep", "threads", "device", "parallel", "track")
 
 
 def resolve(config: LoopConfig, *, lr: float, **optim: Any) -> None:
@@ -169,9 +179,11 @@ def decided(config: LoopConfig) -> Optim:
 
 def identity(config: LoopConfig) -> dict[str, Any]:
     """The settings that decide the result, for the run's manifest."""
-    return {k: v for k, v in asdict(config).items() if k not in FREE_FIELDS}
+    return {
+        k: str(v) if isinstance(v, Path) else v for k, v in asdict(config).items() if k not in FREE_FIELDS
+    }
 
 
-def autocast(config: LoopConfig) -> torch.autocast:
-    """bf16 autocast when asked for; a disabled context otherwise."""
-    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=config.precision == "bf16")
+def autocast(config: LoopConfig, device: str = "cpu") -> torch.autocast:
+    """bf16 autocast when asked for, for a type of device; a disabled context otherwise."""
+    return torch.autocast(device, dtype=torch.bfloat16, enabled=config.precision == "bf16")

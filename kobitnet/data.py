@@ -11,7 +11,7 @@ Sample i of a source lies in epoch i // len, at place i % len of that epoch's pe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import numpy as np
@@ -47,6 +47,17 @@ class Batch:
     def tokens(self) -> int:
         """Tokens that go through the model, padding included."""
         return self.input_ids.numel()
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on a device; itself when it is there already."""
+        if self.input_ids.device == device:
+            return self
+        moved = {
+            name: value.to(device, non_blocking=True)
+            for name in ("input_ids", "targets", "position_ids", "segments", "reference")
+            if (value := getattr(self, name)) is not None
+        }
+        return replace(self, **moved)
 
 
 class Source(Protocol):
@@ -113,6 +124,24 @@ class TextWindows:
             rows[row] = self.shards.span(start, start + self.seq_len + 1)
         ids = torch.from_numpy(rows)
         return Batch(input_ids=ids[:, :-1], targets=ids[:, 1:])
+
+
+class Switched:
+    """Two sources one after the other: samples below `at` come from the first, the others from the second, each from its
+    own start. The data switch of two-stage training (2B4T report, section 3.1.2): `at` is the first sample of a step."""
+
+    def __init__(self, first: Source, second: Source, at: int) -> None:
+        self.first = first
+        self.second = second
+        self.at = at
+
+    def __len__(self) -> int:
+        return len(self.first) + len(self.second)
+
+    def batch(self, first: int, count: int) -> Batch:
+        if first < self.at:
+            return self.first.batch(first, count)
+        return self.second.batch(first - self.at, count)
 
 
 def example_lengths(shards: Shards, *, pairs: bool = False) -> np.ndarray:

@@ -1,10 +1,12 @@
 """Data parallel training by torchrun:
 
-    torchrun --nproc-per-node 2 -m kobitnet train SHARDS -o run/ --threads 1
+    torchrun --nproc-per-node 2 -m kobitnet train SHARDS -o run/ --threads 1 [--parallel fsdp]
 
-Every process computes its share of each step's sequences; gradients are summed over processes once a step (after all
-micro-batches), already divided by the terms of the whole step, so the result is that of one process up to the order of
-additions. Process 0 alone owns the run folder: it validates, saves and reports.
+Every process computes its share of each step's sequences. ddp: each holds the whole model and gradients are summed over
+processes once a step, after all micro-batches. fsdp: each holds a part (`kobitnet.sharding`) and gradients are summed as
+they are made. Losses are already divided by the terms of the whole step, so the result is that of one process up to
+the order of additions. Process 0 alone owns the run folder; collective work (validation and saving of a sharded model)
+is entered by all. gloo on the CPU, NCCL on CUDA.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from kodata.run.errors import UserError
 
 # gloo gives up after 30 minutes by default; process 0 alone may validate, write or score a reference for longer.
 PATIENCE = timedelta(days=7)
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,8 @@ class World:
 
     rank: int = 0
     size: int = 1
+    device: torch.device = CPU
+    """What this process computes on."""
     told: list[bool] = field(default_factory=list, compare=False)
     """What `agree` said, once it was called."""
 
@@ -38,7 +43,7 @@ class World:
         """Each value summed over the processes, in float64."""
         if self.size == 1:
             return values
-        tensor = torch.tensor(values, dtype=torch.float64)
+        tensor = torch.tensor(values, dtype=torch.float64, device=self.device)
         dist.all_reduce(tensor)
         return tensor.tolist()
 
@@ -63,7 +68,7 @@ class World:
 
 
 @contextmanager
-def joined() -> Iterator[World]:
+def joined(device: torch.device = CPU) -> Iterator[World]:
     """The world torchrun set up in the environment; a world of one without it.
 
     What goes wrong before the processes agree is told by process 0 alone: the others wait for its word and leave
@@ -71,10 +76,13 @@ def joined() -> Iterator[World]:
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1 or "RANK" not in os.environ:
-        yield World()
+        yield World(device=device)
         return
-    dist.init_process_group("gloo", timeout=PATIENCE)
-    world = World(dist.get_rank(), size)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    # DTensor needs the backend of its device; plain objects and the CPU go by gloo.
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+    world = World(dist.get_rank(), size, device)
     try:
         yield world
     except Exception as error:

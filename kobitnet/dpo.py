@@ -14,33 +14,21 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from kobitnet.checkpoint import load_model, save_settings
-from kobitnet.config import LoopConfig, autocast, identity, resolve
+from kobitnet.checkpoint import load_model
+from kobitnet.config import LoopConfig, autocast, resolve
 from kobitnet.data import Batch, Pairs
-from kobitnet.distributed import joined
+from kobitnet.distributed import World
 from kobitnet.generate import continuations
 from kobitnet.loop import Job, Loss, Objective
 from kobitnet.loss import sequence_logprobs
-from kobitnet.memory import keep_memory
 from kobitnet.model import Model, hidden_states
 from kobitnet.quant import WeightCache
 from kobitnet.sft import PROMPTS, From
-from kobitnet.stage import (
-    StageData,
-    check_world,
-    done,
-    finish,
-    help_out,
-    model_tokenizer,
-    open_splits,
-    plan,
-    some_fit,
-)
+from kobitnet.stage import Stage, StageData, model_tokenizer, open_splits, run_stage, some_fit
 from kobitnet.train import Shards
 from kodata.run.errors import UsageError
 from kodata.run.files import atomic_open
 from kodata.run.flags import DryRun, Flat, Fresh, Output, Seed
-from kodata.run.folder import open_run
 from kodata.run.progress import progress
 from kodata.run.result import Result
 
@@ -114,16 +102,17 @@ def reference_logprobs(
     """
     before = model.training
     model.train(training)
+    device = model.lm_head.weight.device
     out = np.zeros((len(pairs), 2), dtype=np.float32)
     size = max(1, config.batch_size // config.accumulate)
     with WeightCache(model), progress(f"기준 확률 (reference, {label})", total=len(pairs), unit="쌍") as bar:
         for start in range(0, len(pairs), size):
             places = np.arange(start, min(start + size, len(pairs)))
-            batch = pairs.of(places)
-            with autocast(config):
+            batch = pairs.of(places).to(device)
+            with autocast(config, device.type):
                 hidden = hidden_states(model, batch.input_ids)
                 out[places] = (
-                    sequence_logprobs(hidden, model.lm_head.weight, batch.targets).view(2, -1).T.numpy()
+                    sequence_logprobs(hidden, model.lm_head.weight, batch.targets).view(2, -1).T.cpu().numpy()
                 )
             bar.advance(len(places))
     model.train(before)
@@ -147,52 +136,35 @@ def dpo(
     """
     config = config or DpoConfig()
     resolve(config, lr=2e-7, schedule="cosine", warmup=0.1, weight_decay=0.0)
-    keep_memory()
-    if dry_run:
-        data = pair_data(shards, source, config, seed)
-        pairs = data.source
-        # A plan needs the cost of a step, not the right reference.
-        pairs.reference = np.zeros((len(pairs), 2), dtype=np.float32)
-        return plan(dpo_job(data, source, config))
-    with joined() as world:
-        check_world(config, world)
-        data = pair_data(shards, source, config, seed)  # before the folder is made
-        pairs = data.source
-        if world.rank:
-            return help_out(output, world, lambda: dpo_job(_with_reference(data, output), source, config))
-        with open_run(
-            output,
-            tool="kobitnet",
+    return run_stage(
+        Stage(
             verb="dpo",
-            config=identity(config),
             inputs=[shards, source],
-            seed=seed,
-            fresh=fresh,
-        ) as run:
-            if run.done:
-                return done(run, world)
-            job = dpo_job(data, source, config)
-            facts = job.model.kobitnet
-            save_settings(
-                run.path / "model",
-                job.model,
-                data.tokenizer,
-                quant=facts["quant"],
-                groups=facts["groups"],
-                stage="dpo",
-            )
-            for name, split in (("train", pairs), ("val", data.val)):
-                if split is not None:
-                    split.reference = _kept(
-                        run.path / f"reference.{name}.npy", job.model, split, config, name
-                    )
-            return finish(job, run, world, {"pairs": len(pairs), "pairs_dropped": pairs.dropped})
+            open=lambda: pair_data(shards, source, config, seed, rehearse=dry_run),
+            job=lambda data: dpo_job(data, source, config),
+            stage="dpo",
+            before=lambda job, data, run, world: find_references(job, data, run, world, config),
+            extra=lambda data: {"pairs": len(data.source), "pairs_dropped": data.source.dropped},
+        ),
+        output,
+        config,
+        seed=seed,
+        dry_run=dry_run,
+        fresh=fresh,
+    )
 
 
-def _with_reference(data: "StageData[Pairs]", run: Path) -> "StageData[Pairs]":
-    """The pairs of a process that does not write: process 0 has left the reference in the run folder."""
-    data.source.reference = np.load(Path(run) / "reference.train.npy", allow_pickle=False)
-    return data
+def find_references(job: Job, data: "StageData[Pairs]", run: Path, world: World, config: DpoConfig) -> None:
+    """Put the reference into the pairs: process 0 computes it once and leaves it in the run folder for the others."""
+    if world.rank:
+        for name, split in (("train", data.source), ("val", data.val)):
+            if split is not None:
+                split.reference = np.load(run / f"reference.{name}.npy", allow_pickle=False)
+        return
+    job.model.to(world.device)
+    for name, split in (("train", data.source), ("val", data.val)):
+        if split is not None:
+            split.reference = _kept(run / f"reference.{name}.npy", job.model, split, config, name)
 
 
 def _kept(path: Path, model: Model, pairs: Pairs, config: DpoConfig, name: str) -> np.ndarray:
@@ -206,11 +178,16 @@ def _kept(path: Path, model: Model, pairs: Pairs, config: DpoConfig, name: str) 
     return reference
 
 
-def pair_data(shards: Path, source: Path, config: DpoConfig, seed: int) -> "StageData[Pairs]":
-    """Pairs whose `reference` the caller fills in, checked against the model's tokenizer."""
+def pair_data(
+    shards: Path, source: Path, config: DpoConfig, seed: int, *, rehearse: bool = False
+) -> "StageData[Pairs]":
+    """Pairs whose `reference` the caller fills in, checked against the model's tokenizer. `rehearse` fills in zeros:
+    a plan needs the cost of a step, not the right reference."""
     train_split, val_split = open_splits(shards, "pair")
     tokenizer = model_tokenizer(source, train_split)
     pairs = Pairs(train_split, config.seq_len, seed, pad_id=tokenizer.pad_id, too_long=config.too_long)
+    if rehearse:
+        pairs.reference = np.zeros((len(pairs), 2), dtype=np.float32)
     val = (
         Pairs(val_split, config.seq_len, 0, pad_id=tokenizer.pad_id, too_long="drop")
         if some_fit(val_split, config.seq_len)
@@ -221,7 +198,7 @@ def pair_data(shards: Path, source: Path, config: DpoConfig, seed: int) -> "Stag
 
 def dpo_job(data: "StageData[Pairs]", source: Path, config: DpoConfig) -> Job:
     """The starting model on its pairs."""
-    model, tokenizer = load_model(source)
+    model, _ = load_model(source)
     model.config.max_position_embeddings = max(model.config.max_position_embeddings, config.seq_len)
     return Job(
         model=model,
@@ -230,5 +207,5 @@ def dpo_job(data: "StageData[Pairs]", source: Path, config: DpoConfig) -> Job:
         config=config,
         stage="dpo",
         val=data.val,
-        sample=lambda m: continuations(m, tokenizer, PROMPTS, chat=True),
+        sample=lambda m: continuations(m, data.tokenizer, PROMPTS, chat=True),
     )

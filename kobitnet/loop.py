@@ -17,13 +17,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kobitnet.checkpoint import load_checkpoint, save_checkpoint
-from kobitnet.config import LoopConfig, autocast, decided
+from kobitnet.config import LoopConfig, autocast, decided, identity
 from kobitnet.data import Batch, Source
 from kobitnet.distributed import World
 from kobitnet.model import Model
 from kobitnet.optim import build_optimizer, schedule, set_rates
-from kobitnet.quant import WeightCache
+from kobitnet.quant import WeightCache, set_strength
+from kobitnet.sharding import is_sharded, shard_model, whole
+from kobitnet.track import tracking
+from kobitnet.training_state import load_checkpoint, save_checkpoint
 from kobitnet.watch import codes, watch
 from kodata.run.errors import UserError
 from kodata.run.progress import note, progress
@@ -61,6 +63,8 @@ class Job:
     """UTF-8 bytes of text for each target token of `val`, for bits per byte."""
     sample: Callable[[Model], list[dict[str, str]]] | None = None
     """Texts of the present model from fixed prompts."""
+    quant_warmup: float = 0.0
+    """Steps (below 1: share of all steps) over which quantisation is blended in."""
     cache: bool = True
     """Quantise weights once a step; False is the reference the tests compare with."""
 
@@ -80,7 +84,17 @@ def micro_batches(job: Job, step: int, world: World = ALONE) -> list[Batch]:
     ]
 
 
-def backward(job: Job, batches: list[Batch], count: int) -> tuple[float, dict[str, float]]:
+def compute(job: Job, batch: Batch, device: torch.device) -> Loss:
+    """The objective of one micro-batch, on the device and in the precision asked for."""
+    with autocast(job.config, device.type):
+        if is_sharded(job.model):
+            return job.model(job.objective, batch.to(device))[1]
+        return job.objective(job.model, batch.to(device))
+
+
+def backward(
+    job: Job, batches: list[Batch], count: int, device: torch.device = ALONE.device
+) -> tuple[float, dict[str, float]]:
     """Gradients of the whole step; returns the summed loss and metrics.
 
     mean: each micro-batch's summed loss is divided by `count`, the terms of the whole step, so accumulation equals one
@@ -90,8 +104,7 @@ def backward(job: Job, batches: list[Batch], count: int) -> tuple[float, dict[st
     total = 0.0
     metrics: dict[str, float] = {}
     for batch in batches:
-        with autocast(job.config):
-            loss = job.objective(job.model, batch)
+        loss = compute(job, batch, device)
         (loss.total * scale).backward()
         total += float(loss.total.detach())
         for key, value in loss.metrics.items():
@@ -99,11 +112,17 @@ def backward(job: Job, batches: list[Batch], count: int) -> tuple[float, dict[st
     return total, metrics
 
 
-def prepare(job: Job) -> torch.optim.Optimizer:
-    """Put the model into the state it trains in and make its optimizer."""
+def prepare(job: Job, world: World = ALONE) -> torch.optim.Optimizer:
+    """Put the model where and into the state it trains in (device, shards, compiled) and make its optimizer."""
     optim = decided(job.config)
     if job.config.recompute:
         job.model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+    if job.config.compile:
+        for layer in job.model.model.layers:
+            layer.compile()
+    if world.size > 1 and job.config.parallel == "fsdp":
+        shard_model(job.model, world.device)
+    job.model.to(world.device)
     job.model.train()
     return build_optimizer(job.model, optim.name, betas=(optim.beta1, optim.beta2))
 
@@ -111,6 +130,12 @@ def prepare(job: Job) -> torch.optim.Optimizer:
 def terms(batches: list[Batch]) -> int:
     """Loss terms of a step, known before any forward: pairs for DPO, else target tokens."""
     return sum(len(b.pairs) if b.pairs is not None else b.count for b in batches)
+
+
+def strength(step: int, total: int, warmup: float) -> float:
+    """Lambda of annealed quantisation at a 0-based step: a straight line that reaches 1 after the warm-up."""
+    steps = round(warmup * total) if warmup < 1 else int(warmup)
+    return min(1.0, (step + 1) / (steps + 1))
 
 
 class NotFinite(Exception):
@@ -152,15 +177,17 @@ def train_step(
         weight_decay=optim.weight_decay,
     )
     set_rates(optimizer, lr, decay)
+    set_strength(job.model, strength(step, total, job.quant_warmup))
     batches = micro_batches(job, step, world)
     count, tokens = (int(n) for n in world.sums([terms(batches), sum(b.tokens for b in batches)]))
-    loss, metrics = backward(job, batches, count)
-    world.sum_gradients(job.model)
+    loss, metrics = backward(job, batches, count, world.device)
+    if not is_sharded(job.model):  # FSDP sums gradients as they are made
+        world.sum_gradients(job.model)
     loss, *sums = world.sums([loss, *metrics.values()])
     metrics = dict(zip(metrics, sums, strict=True))
     # The limit is meant for the mean gradient: with --reduction sum it grows with the number of terms.
     limit = optim.clip * (max(count, 1) if config.reduction == "sum" else 1)
-    norm = float(nn.utils.clip_grad_norm_(job.model.parameters(), limit or float("inf")))
+    norm = float(whole(nn.utils.clip_grad_norm_(job.model.parameters(), limit or float("inf"))))
     if not (abs(loss) < float("inf") and abs(norm) < float("inf")):
         raise NotFinite
     optimizer.step()
@@ -210,15 +237,16 @@ def _threads(number: int) -> Iterator[None]:
 def fit(job: Job, run: Path, world: World = ALONE) -> dict[str, Any]:
     """Train to the end, resuming what is in run/checkpoints; returns {"curve": rows, "codes": rows, "samples": …, …}.
 
-    Of several processes all compute and only the first writes.
+    Of several processes all compute and only the first writes (a sharded model is validated and saved by all together).
 
     Raises:
         UserError: loss became NaN or infinite; the disk is full; no whole checkpoint to resume from.
         KeyboardInterrupt: after saving, on SIGINT or SIGTERM.
     """
     config, total = job.config, job.total_steps
-    optimizer = prepare(job)
+    optimizer = prepare(job, world)
     first = world.rank == 0
+    together = is_sharded(job.model)
     state = load_checkpoint(run, job.model, optimizer, repair=first) or {
         "step": 0,
         "curve": [],
@@ -236,17 +264,18 @@ def fit(job: Job, run: Path, world: World = ALONE) -> dict[str, Any]:
         _threads(config.threads),
         _StopRequest() as stop,
         WeightCache(job.model) as weights,
+        tracking(config.track if first else "none", run, identity(config), step) as track,
         progress(f"학습 (training, {job.stage})", total=total, unit="스텝", done=step) as bar,
     ):
-        if not job.cache:
+        if not job.cache or together:  # what a process gathers of a sharded layer is not its own to keep
             weights.__exit__()
         saved_at, saved_step = time.monotonic(), step
         last = time.monotonic()
         while step < total:
-            watching = first and (
+            watching = (first or together) and (
                 (step + 1) == total or (config.eval_every and (step + 1) % config.eval_every == 0)
             )
-            before = codes(job.model) if watching else {}
+            before = codes(job.model) if watching and not together else {}
             try:
                 loss, count, lr, norm, metrics, tokens = train_step(job, optimizer, weights, step, world)
             except NotFinite:
@@ -262,9 +291,9 @@ def fit(job: Job, run: Path, world: World = ALONE) -> dict[str, Any]:
             state["seconds"] += now - last
             last = now
             if step % config.log_every == 0 or step in (1, total):
-                _log(state, step, lr, norm)
+                track(step, _log(state, step, lr, norm))
             if watching:
-                watch(job, state, step, before)
+                track(step, watch(job, state, step, before, world))
                 last = time.monotonic()
             bar.advance(
                 1,
@@ -275,14 +304,16 @@ def fit(job: Job, run: Path, world: World = ALONE) -> dict[str, Any]:
             due = (
                 config.save_every and step % config.save_every == 0
             ) or time.monotonic() - saved_at >= config.save_seconds
-            stopping = world.sums([float(stop.asked)])[0] > 0
-            if first and (step == total or due or stopping):
+            # Processes agree: the first one's clock says when, and a signal may reach only one of them.
+            stopping, due = (n > 0 for n in world.sums([float(stop.asked), float(first and due)]))
+            if (first or together) and (step == total or due or stopping):
                 save_checkpoint(run, step, job.model, optimizer, state, keep=config.keep)
                 saved_at, saved_step = time.monotonic(), step
                 last = saved_at
             if stopping and step < total:
                 raise KeyboardInterrupt
     job.model.eval()
+    set_strength(job.model, 1.0)
     return state
 
 
@@ -290,11 +321,12 @@ def _window() -> dict[str, Any]:
     return {"loss": 0.0, "count": 0, "metrics": {}}
 
 
-def _log(state: dict[str, Any], step: int, lr: float, norm: float) -> None:
-    """One row of the curve: means since the row before."""
+def _log(state: dict[str, Any], step: int, lr: float, norm: float) -> dict[str, float]:
+    """One row of the curve, appended and returned: means since the row before."""
     window = state["window"]
     count = max(window["count"], 1)
-    row = {"step": step, "loss": window["loss"] / count, "lr": lr, "grad_norm": norm}
+    row: dict[str, float] = {"step": step, "loss": window["loss"] / count, "lr": lr, "grad_norm": norm}
     row.update({key: value / count for key, value in window["metrics"].items()})
     state["curve"].append(row)
     state["window"] = _window()
+    return row

@@ -17,13 +17,14 @@ def _rows(vocab: int) -> int:
 
 
 class _SummedNLL(torch.autograd.Function):
-    """sum_i -log p(target_i). The gradients are made in forward, block by block, while the logits are at hand; backward
-    only scales them by the one number that arrives."""
+    """sum_i -log p(target_i) + z * lse_i^2. The gradients are made in forward, block by block, while the logits are at hand;
+    backward only scales them by the one number that arrives. The second output is the sum without the z term."""
 
     @staticmethod
-    def forward(ctx, hidden: Tensor, head: Tensor, targets: Tensor) -> Tensor:
+    def forward(ctx, hidden: Tensor, head: Tensor, targets: Tensor, z: float) -> tuple[Tensor, Tensor]:
         learn = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
+        squares = torch.zeros_like(total)
         grad_hidden = torch.empty_like(hidden) if learn else None
         grad_head = torch.zeros_like(head) if learn else None
         step = _rows(head.shape[0])
@@ -35,18 +36,22 @@ class _SummedNLL(torch.autograd.Function):
             total += (lse - logits.gather(-1, target)).sum()
             if grad_hidden is not None and grad_head is not None:
                 grad = logits.sub_(lse).exp_()  # softmax, in the same memory
+                if z:
+                    squares += lse.square().sum()
+                    grad.mul_(lse.mul(2 * z).add_(1))  # d(z lse^2) = 2 z lse softmax
                 grad.scatter_add_(-1, target, torch.full_like(lse, -1.0))
                 grad = grad.to(hidden.dtype)
                 grad_hidden[rows] = grad @ head
                 grad_head += grad.T @ hidden[rows]
         if learn:
             ctx.save_for_backward(grad_hidden, grad_head)
-        return total
+        ctx.mark_non_differentiable(nll := total.clone())
+        return total + z * squares, nll
 
     @staticmethod
-    def backward(ctx, upstream: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx, upstream: Tensor, _: Tensor) -> tuple[Tensor, Tensor, None, None]:
         grad_hidden, grad_head = ctx.saved_tensors
-        return grad_hidden * upstream, grad_head * upstream, None
+        return grad_hidden * upstream, grad_head * upstream, None, None
 
 
 def summed_nll(hidden: Tensor, head: Tensor, targets: Tensor) -> Tensor:
@@ -54,11 +59,17 @@ def summed_nll(hidden: Tensor, head: Tensor, targets: Tensor) -> Tensor:
 
     Rows whose target is IGNORE are left out before anything is multiplied: in SFT logits exist for answer tokens only.
     """
+    return summed_nll_and_z(hidden, head, targets, 0.0)[0]
+
+
+def summed_nll_and_z(hidden: Tensor, head: Tensor, targets: Tensor, z: float) -> tuple[Tensor, Tensor]:
+    """(sum of nll + z * logsumexp(logits)^2, the nll alone without gradient): z-loss of PaLM (arXiv 2204.02311, section 5)
+    keeps the normaliser near 1. The z term is 0 where nothing is to be differentiated."""
     hidden, targets = hidden.reshape(-1, hidden.shape[-1]), targets.reshape(-1)
     kept = targets != IGNORE
     if not bool(kept.all()):
         hidden, targets = hidden[kept], targets[kept]
-    return _SummedNLL.apply(hidden, head, targets)
+    return _SummedNLL.apply(hidden, head, targets, z)
 
 
 class _TokenLogprobs(torch.autograd.Function):

@@ -269,14 +269,19 @@ def hidden_states(
     input_ids: Tensor,
     position_ids: Tensor | None = None,
     segments: Tensor | None = None,
+    causal: bool = True,
     **kwargs: Any,
 ) -> Tensor:
     """Final hidden states (B, T, hidden), before the output head, so that logits need never be whole in memory.
 
     input_ids (B, T) int64. `segments` (B, T): tokens attend only to earlier tokens of the same segment (packed
-    examples); None: plain causal attention. `position_ids` (B, T) restart at 0 in every segment.
+    examples); None: plain causal attention. `position_ids` (B, T) restart at 0 in every segment. `causal` False: every
+    token attends to all (masked language modelling).
     """
     mask = None
+    if not causal:
+        length = input_ids.shape[1]
+        mask = torch.ones(1, 1, length, length, dtype=torch.bool, device=input_ids.device)
     if segments is not None:
         length = input_ids.shape[1]
         causal = torch.ones(length, length, dtype=torch.bool, device=input_ids.device).tril_()

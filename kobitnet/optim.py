@@ -11,6 +11,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 Schedule = Literal["two-stage", "cosine", "linear", "constant"]
 
@@ -130,7 +131,14 @@ class Muon(torch.optim.Optimizer):
         if "momentum" not in state:
             state["momentum"] = torch.zeros_like(parameter)
         momentum = state["momentum"].lerp_(grad, 1.0 - group["momentum"])
-        update = orthogonalise(grad.lerp(momentum, group["momentum"]))
+        update = grad.lerp(momentum, group["momentum"])
+        if isinstance(
+            update, DTensor
+        ):  # orthogonal as a whole: gathered, computed by every process, cut again
+            whole = orthogonalise(update.full_tensor())
+            update = distribute_tensor(whole, update.device_mesh, update.placements)
+        else:
+            update = orthogonalise(update)
         parameter.add_(update, alpha=-group["lr"] * 0.2 * math.sqrt(max(parameter.shape)))
 
     def _adamw(self, parameter: Tensor, grad: Tensor, state: dict[str, Tensor], group: dict) -> None:

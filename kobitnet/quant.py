@@ -6,12 +6,16 @@ that holds only the quantised values ("fake quantisation"), which is what traini
     b1.58     W~ = RoundClip(W / mean|W|, -1, 1) * mean|W|                   BitNet b1.58, arXiv 2402.17764 eq. 1-3
     b1        W~ = Sign(W - mean W) * mean|W|, Sign(0) = -1                  BitNet, arXiv 2310.11453 eq. 1-3, 12
     b1-alpha  W~ = alpha * Sign(W), alpha one learned number a matrix        BitNet ablation "elastic", 2310.11453 table 4
-    group     b1.58 with one mean|W| for each of G parts of the matrix       BitNet group quantisation, 2310.11453 eq. 13-16
+    group     b1.58 with one mean|W| for each of G parts of the matrix       BitNet group quantisation, 2310.11453 eq. 13-14
     none      W~ = W                                                         the full precision baseline
 
 Activations: absmax int8, x~ = RoundClip(x * s, -128, 127) / s with s = 127 / max|x|, the maximum per token (b1.58, b1-alpha),
-per token and group (group, on the inputs of row-parallel matrices), per tensor in training and per token at inference (b1, as
-its section 2.1 says). The [0, Qb] form of b1 for inputs of a plain ReLU has no place in a gated network and is not here.
+per token and group (group, on the inputs of row-parallel matrices; the norm before them takes its mean square per group too,
+eq. 15-16, so tensor parallelism exchanges no scales), per tensor in training and per token at inference (b1, as its section
+2.1 says). The [0, Qb] form of b1 for inputs of a plain ReLU has no place in a gated network and is not here.
+
+Annealed quantisation: with `strength` lambda < 1 a layer computes with x + lambda (x~ - x), for weights and activations
+alike; lambda goes from 0 to 1 at the start of training (`--quant-warmup`) and is 1 ever after and in every saved model.
 
 The order of operations is that of transformers' AutoBitLinear (WeightQuant, ActQuant), so that stock loading of a b1.58
 checkpoint computes the same bits: the scale is 1 / mean and values are divided by it, not multiplied by the mean.
@@ -23,6 +27,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.nn import functional as F
 
 Quant = Literal["b1.58", "b1", "b1-alpha", "group", "none"]
@@ -54,7 +59,14 @@ def centred_sign(weight: Tensor) -> Tensor:
 
 
 def group_ternary(weight: Tensor, groups: int, dim: int) -> Tensor:
-    """b1.58 on each of `groups` equal parts along `dim` (0 rows: column-parallel matrices, 1 columns: row-parallel)."""
+    """b1.58 on each of `groups` equal parts along `dim` (0 rows: column-parallel matrices, 1 columns: row-parallel).
+
+    A matrix that tensor parallelism has cut along `dim` holds groups / processes of them, so nothing is gathered.
+    """
+    if isinstance(weight, DTensor):
+        mesh, placements = weight.device_mesh, weight.placements
+        local = group_ternary(weight.to_local(), groups // mesh.size(), dim)
+        return DTensor.from_local(local, mesh, placements, run_check=False)
     return torch.cat([absmean_ternary(part) for part in weight.chunk(groups, dim=dim)], dim=dim)
 
 
@@ -104,26 +116,32 @@ class _NormQuant(torch.autograd.Function):
     """RMSNorm, then activation quantisation, in one node: only the input and one number a token are kept for backward.
 
     n = gain * x * rsqrt(mean x^2 + eps); out = quantise(n); straight through, so d out = d n. Arithmetic and its order are
-    those of BitNetRMSNorm followed by ActQuant.
+    those of BitNetRMSNorm followed by ActQuant. With `groups` > 1 mean and maximum are taken within equal parts of a token's
+    vector. groups = 0: no quantisation.
     """
 
     @staticmethod
-    def forward(ctx, x: Tensor, gain: Tensor, eps: float, groups: int, per_tensor: bool) -> Tensor:
-        x32 = x.float()
+    def forward(
+        ctx, x: Tensor, gain: Tensor, eps: float, groups: int, per_tensor: bool, strength: float
+    ) -> Tensor:
+        x32 = x.float().unflatten(-1, (max(groups, 1), -1))
         rstd = x32.pow(2).mean(-1, keepdim=True).add_(eps).rsqrt_()
         ctx.save_for_backward(x, gain, rstd)
-        out = gain * (x32 * rstd).to(x.dtype)
-        return absmax_int8(out, groups, per_tensor) if groups else out
+        out = gain * (x32 * rstd).flatten(-2).to(x.dtype)
+        if not groups:
+            return out
+        quantised = absmax_int8(out, groups, per_tensor)
+        return quantised if strength == 1 else torch.lerp(out, quantised, strength)
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None, None]:
         x, gain, rstd = ctx.saved_tensors
         grad32 = grad.float()
-        h = x.float() * rstd
-        grad_gain = (grad32 * h).flatten(0, -2).sum(0)
-        gg = grad32 * gain
-        grad_x = gg.sub_(h.mul_((gg * h).mean(-1, keepdim=True))).mul_(rstd)
-        return grad_x.to(x.dtype), grad_gain.to(gain.dtype), None, None, None
+        h = x.float().unflatten(-1, (rstd.shape[-2], -1)) * rstd
+        grad_gain = (grad32 * h.flatten(-2)).flatten(0, -2).sum(0)
+        gg = (grad32 * gain).view_as(h)
+        grad_x = gg.sub_(h.mul_((gg * h).mean(-1, keepdim=True))).mul_(rstd).flatten(-2)
+        return grad_x.to(x.dtype), grad_gain.to(gain.dtype), None, None, None, None
 
 
 class QuantNorm(nn.Module):
@@ -139,10 +157,12 @@ class QuantNorm(nn.Module):
         self.eps = eps
         self.quant = quant
         self.groups = groups
+        self.strength = 1.0
 
     def forward(self, x: Tensor) -> Tensor:
         groups = 0 if self.quant == "none" else self.groups
-        return _NormQuant.apply(x, self.weight, self.eps, groups, self.quant == "b1" and self.training)
+        per_tensor = self.quant == "b1" and self.training
+        return _NormQuant.apply(x, self.weight, self.eps, groups, per_tensor, self.strength)
 
     def extra_repr(self) -> str:
         return f"{tuple(self.weight.shape)}, eps={self.eps}, quant={self.quant}"
@@ -178,6 +198,7 @@ class BitLinear(nn.Linear):
         self.groups = groups
         self.group_dim = group_dim
         self.quantise_input = quantise_input and quant != "none"
+        self.strength = 1.0
         self.caching = False
         self.cached: Tensor | None = None
         if quant == "b1-alpha":
@@ -203,10 +224,13 @@ class BitLinear(nn.Linear):
         if (
             self.quant == "b1-alpha"
         ):  # alpha learns from the codes, so there is nothing to keep between micro-batches
-            return _ScaledSign.apply(self.weight, self.alpha)
+            scaled = _ScaledSign.apply(self.weight, self.alpha)
+            return scaled if self.strength == 1 else torch.lerp(self.weight, scaled, self.strength)
         quantised = self.cached if self.caching else None
         if quantised is None:
             quantised = self.quantised()
+            if self.strength != 1:
+                quantised = torch.lerp(self.weight.detach(), quantised, self.strength)
             if self.caching:
                 self.cached = quantised
         return _StraightThrough.apply(self.weight, quantised)
@@ -215,7 +239,10 @@ class BitLinear(nn.Linear):
         if self.quantise_input:
             groups = self.groups if self.quant == "group" and self.group_dim == 1 else 1
             per_tensor = self.quant == "b1" and self.training
-            x = _StraightThrough.apply(x, absmax_int8(x.detach(), groups, per_tensor))
+            quantised = absmax_int8(x.detach(), groups, per_tensor)
+            if self.strength != 1:
+                quantised = torch.lerp(x.detach(), quantised, self.strength)
+            x = _StraightThrough.apply(x, quantised)
         return F.linear(x, self.effective_weight())
 
     def extra_repr(self) -> str:
@@ -245,6 +272,15 @@ class WeightCache:
         self.invalidate()
         for layer in self.layers:
             layer.caching = False
+
+
+def set_strength(model: nn.Module, strength: float) -> None:
+    """Set lambda of every quantised layer and norm and forget cached weights made with another one."""
+    for module in model.modules():
+        if isinstance(module, BitLinear | QuantNorm) and module.strength != strength:
+            module.strength = strength
+            if isinstance(module, BitLinear):
+                module.cached = None
 
 
 def code_shares(layer: BitLinear) -> tuple[Tensor, tuple[float, float, float]]:

@@ -4,27 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from kobitnet.checkpoint import load_model, save_settings
-from kobitnet.config import LoopConfig, identity, resolve
+from kobitnet.checkpoint import load_model
+from kobitnet.config import LoopConfig, resolve
 from kobitnet.data import PackedChats
-from kobitnet.distributed import joined
 from kobitnet.generate import continuations
 from kobitnet.loop import Job
-from kobitnet.memory import keep_memory
-from kobitnet.stage import (
-    StageData,
-    check_world,
-    done,
-    finish,
-    help_out,
-    model_tokenizer,
-    open_splits,
-    plan,
-    some_fit,
-)
+from kobitnet.stage import Stage, StageData, model_tokenizer, open_splits, run_stage, some_fit
 from kobitnet.train import Shards, causal_lm
 from kodata.run.flags import DryRun, Flat, Fresh, Output, Parameter, Seed
-from kodata.run.folder import open_run
 from kodata.run.result import Result
 
 From = Annotated[
@@ -66,50 +53,34 @@ def sft(
     """
     config = config or SftConfig()
     resolve(config, lr=5e-5, schedule="cosine", warmup=0.03, weight_decay=0.01)
-    keep_memory()
-    if dry_run:
-        return plan(sft_job(chat_data(shards, source, config, seed), source, config))
-    with joined() as world:
-        check_world(config, world)
-        data = chat_data(shards, source, config, seed)  # before the folder is made
-        if world.rank:
-            return help_out(output, world, lambda: sft_job(data, source, config))
-        with open_run(
-            output,
-            tool="kobitnet",
+    return run_stage(
+        Stage(
             verb="sft",
-            config=identity(config),
             inputs=[shards, source],
-            seed=seed,
-            fresh=fresh,
-        ) as run:
-            if run.done:
-                return done(run, world)
-            job = sft_job(data, source, config)
-            facts = job.model.kobitnet
-            save_settings(
-                run.path / "model",
-                job.model,
-                data.tokenizer,
-                quant=facts["quant"],
-                groups=facts["groups"],
-                stage="sft",
-            )
-            packed = data.source
-            assert isinstance(packed, PackedChats)
-            return finish(
-                job,
-                run,
-                world,
-                {
-                    "chats": len(packed.kept),
-                    "chats_dropped": packed.dropped,
-                    "learned_share": packed.shards.num_targets / packed.shards.num_tokens,
-                },
-            )
+            open=lambda: chat_data(shards, source, config, seed),
+            job=lambda data: sft_job(data, source, config),
+            stage="sft",
+            extra=chat_numbers,
+        ),
+        output,
+        config,
+        seed=seed,
+        dry_run=dry_run,
+        fresh=fresh,
+    )
 
 
-def chat_data(shards: Path, source: Path, config: SftConfig, seed: int) -> StageData:
+def chat_numbers(data: "StageData[PackedChats]") -> dict[str, float]:
+    """What became of the chats."""
+    packed = data.source
+    return {
+        "chats": len(packed.kept),
+        "chats_dropped": packed.dropped,
+        "learned_share": packed.shards.num_targets / packed.shards.num_tokens,
+    }
+
+
+def chat_data(shards: Path, source: Path, config: SftConfig, seed: int) -> "StageData[PackedChats]":
     """Packed chats, checked against the model's tokenizer."""
     train_split, val_split = open_splits(shards, "chat")
     tokenizer = model_tokenizer(source, train_split)
@@ -122,9 +93,9 @@ def chat_data(shards: Path, source: Path, config: SftConfig, seed: int) -> Stage
     return StageData(tokenizer=tokenizer, source=packed, val=val)
 
 
-def sft_job(data: StageData, source: Path, config: SftConfig) -> Job:
+def sft_job(data: "StageData[PackedChats]", source: Path, config: SftConfig) -> Job:
     """The starting model on its packed chats."""
-    model, tokenizer = load_model(source)
+    model, _ = load_model(source)
     model.config.max_position_embeddings = max(model.config.max_position_embeddings, config.seq_len)
     return Job(
         model=model,
@@ -133,5 +104,5 @@ def sft_job(data: StageData, source: Path, config: SftConfig) -> Job:
         config=config,
         stage="sft",
         val=data.val,
-        sample=lambda m: continuations(m, tokenizer, PROMPTS, chat=True),
+        sample=lambda m: continuations(m, data.tokenizer, PROMPTS, chat=True),
     )

@@ -1,4 +1,4 @@
-"""What the verbs train, sft and dpo share: opening and matching inputs, the dry-run plan, the end of a run."""
+"""What the verbs train, sft and dpo share: opening and matching inputs, the dry-run plan, the run from start to end."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any, Generic, TypeGuard, TypeVar
 
 import torch
 
-from kobitnet.checkpoint import model_folder
-from kobitnet.config import LoopConfig
+from kobitnet.checkpoint import model_folder, save_settings
+from kobitnet.config import LoopConfig, identity
 from kobitnet.data import Source, example_lengths
-from kobitnet.distributed import World
+from kobitnet.device import pick_device
+from kobitnet.distributed import World, joined
 from kobitnet.loop import Job, NotFinite, fit, not_finite, prepare, train_step
+from kobitnet.memory import keep_memory
 from kobitnet.model import count_parameters
 from kobitnet.quant import WeightCache
 from kodata.run.errors import UsageError, UserError
+from kodata.run.folder import open_run
 from kodata.run.progress import clock, set_quiet
 from kodata.run.result import Result
 from kotok.chat import template_of
@@ -98,12 +101,111 @@ def model_tokenizer(model: Path, shards: Shards) -> Tokenizer:
     return tokenizer
 
 
-def plan(job: Job) -> Result:
+def check_world(config: LoopConfig, world: World) -> None:
+    """Refuse a batch that cannot be dealt out evenly."""
+    if config.batch_size % (config.accumulate * world.size):
+        raise UsageError(
+            f"--batch-size {config.batch_size} 는 --accumulate {config.accumulate} × 프로세스 {world.size} 로 "
+            "나누어져야 합니다 (must be a multiple of --accumulate times processes)",
+            help=f"--batch-size {config.accumulate * world.size}",
+        )
+
+
+@dataclass(kw_only=True, slots=True)
+class Stage(Generic[S]):
+    """One of train, sft, dpo: what differs between them, for `run_stage`."""
+
+    verb: str
+    inputs: list[str | Path]
+    """What the result depends on besides the settings, for the manifest."""
+    open: Callable[[], StageData[S]]
+    """Open and check the inputs, before the run folder is touched."""
+    job: Callable[[StageData[S]], Job]
+    stage: str
+    """What the saved model says it comes from: pretrain, mlm, sft, dpo."""
+    before: Callable[[Job, StageData[S], Path, World], None] | None = None
+    """What is done in the run folder before the first step."""
+    extra: Callable[[StageData[S]], dict[str, Any]] | None = None
+    """More numbers for stats.json."""
+
+
+def run_stage(
+    stage: Stage[S], output: Path, config: LoopConfig, *, seed: int, dry_run: bool, fresh: bool
+) -> Result:
+    """A training verb from its settings to its result; under torchrun process 0 owns the folder, the others help."""
+    keep_memory()
+    device = pick_device(config.device)
+    if dry_run:
+        return plan(stage, device)
+    with joined(device) as world:
+        check_world(config, world)
+        data = stage.open()  # before the folder is made: a refusal leaves nothing behind
+        if world.rank:
+            set_quiet(True)
+            if world.agree(False):
+                job = stage.job(data)
+                if stage.before:
+                    stage.before(job, data, Path(output), world)
+                fit(job, Path(output), world)
+            return Result()
+        with open_run(
+            output,
+            tool="kobitnet",
+            verb=stage.verb,
+            config=identity(config),
+            inputs=stage.inputs,
+            seed=seed,
+            fresh=fresh,
+        ) as run:
+            if run.done:
+                world.agree(False)
+                return run.result()
+            job = stage.job(data)
+            facts = job.model.kobitnet
+            save_settings(
+                run.path / "model",
+                job.model,
+                data.tokenizer,
+                quant=facts["quant"],
+                groups=facts["groups"],
+                stage=stage.stage,
+            )
+            if stage.before:
+                stage.before(job, data, run.path, world)
+            world.agree(True)
+            state = fit(job, run.path, world)
+            return _finished(job, run, state, stage.extra(data) if stage.extra else {})
+
+
+def _finished(job: Job, run: RunFolder, state: dict[str, Any], extra: dict[str, Any]) -> Result:
+    """Close the run: stats.json, report.html, four lines."""
+    from kobitnet.watch import report, summary
+
+    numbers = {**summary(job, state), **extra}
+    facts = {
+        "단계 (stage)": job.stage,
+        "매개변수 (parameters)": f"{numbers['total']:,} (임베딩 밖 {numbers['non_embedding']:,} outside embeddings)",
+        "스텝, 토큰 (steps, tokens)": f"{numbers['steps']:,}, {numbers['tokens']:,}",
+        "손실 (loss)": f"{numbers['loss_first']:.4f} → {numbers['loss']:.4f}",
+        "속도 (speed)": f"{numbers['tokens_per_second']:,.0f} tok/s",
+        "최대 메모리 (peak memory)": f"{numbers['peak_memory_gb']:.2f} GB",
+        **{k: v for k, v in extra.items() if isinstance(v, int | float | str)},
+    }
+    for key in ("val_loss", "val_bits_per_byte", "val_accuracy", "val_margin"):
+        if key in numbers:
+            facts[key] = f"{numbers[key]:.4f}"
+    lines = [f"{label}: {value}" for label, value in list(facts.items())[1:5]]
+    return run.finish(summary=numbers, report=report(job, state, facts), lines=lines)
+
+
+def plan(stage: Stage[S], device: torch.device) -> Result:
     """Two real steps, the second timed; time and memory of the whole run. Writes nothing."""
     from kobitnet.watch import peak_memory
 
+    job = stage.job(stage.open())
+    world = World(device=device)
     config = job.config
-    optimizer = prepare(job)
+    optimizer = prepare(job, world)
     if config.threads:
         torch.set_num_threads(config.threads)
     tokens = 0
@@ -111,7 +213,7 @@ def plan(job: Job) -> Result:
         for _ in range(2):
             start = time.perf_counter()
             try:
-                *_, tokens = train_step(job, optimizer, cache, 0)
+                *_, tokens = train_step(job, optimizer, cache, 0, world)
             except NotFinite:
                 raise not_finite(1, config) from None
             seconds = time.perf_counter() - start
@@ -133,50 +235,3 @@ def plan(job: Job) -> Result:
         "아무것도 쓰지 않았습니다 (dry run: nothing was written)",
     ]
     return Result(summary=summary, lines=lines)
-
-
-def check_world(config: LoopConfig, world: World) -> None:
-    """Refuse a batch that cannot be dealt out evenly."""
-    if config.batch_size % (config.accumulate * world.size):
-        raise UsageError(
-            f"--batch-size {config.batch_size} 는 --accumulate {config.accumulate} × 프로세스 {world.size} 로 "
-            "나누어져야 합니다 (must be a multiple of --accumulate times processes)",
-            help=f"--batch-size {config.accumulate * world.size}",
-        )
-
-
-def help_out(output: Path, world: World, make: Callable[[], Job]) -> Result:
-    """What every process but the first does: compute its share, if the first says there is something to do."""
-    set_quiet(True)
-    if world.agree(False):
-        fit(make(), Path(output), world)
-    return Result()
-
-
-def done(run: RunFolder, world: World) -> Result:
-    """The result of a run that had finished before; the other processes are sent home."""
-    world.agree(False)
-    return run.result()
-
-
-def finish(job: Job, run: RunFolder, world: World, extra: dict[str, Any] | None = None) -> Result:
-    """Train to the end and close the run: stats.json, report.html, four lines."""
-    from kobitnet.watch import report, summary
-
-    world.agree(True)
-    state = fit(job, run.path, world)
-    numbers = {**summary(job, state), **(extra or {})}
-    facts = {
-        "단계 (stage)": job.stage,
-        "매개변수 (parameters)": f"{numbers['total']:,} (임베딩 밖 {numbers['non_embedding']:,} outside embeddings)",
-        "스텝, 토큰 (steps, tokens)": f"{numbers['steps']:,}, {numbers['tokens']:,}",
-        "손실 (loss)": f"{numbers['loss_first']:.4f} → {numbers['loss']:.4f}",
-        "속도 (speed)": f"{numbers['tokens_per_second']:,.0f} tok/s",
-        "최대 메모리 (peak memory)": f"{numbers['peak_memory_gb']:.2f} GB",
-        **{k: v for k, v in (extra or {}).items() if isinstance(v, int | float | str)},
-    }
-    for key in ("val_loss", "val_bits_per_byte", "val_accuracy", "val_margin"):
-        if key in numbers:
-            facts[key] = f"{numbers[key]:.4f}"
-    lines = [f"{label}: {value}" for label, value in list(facts.items())[1:5]]
-    return run.finish(summary=numbers, report=report(job, state, facts), lines=lines)

@@ -5,22 +5,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from kobitnet.checkpoint import save_settings
-from kobitnet.config import LoopConfig, identity, resolve
-from kobitnet.data import Batch, TextWindows
-from kobitnet.distributed import joined
+import numpy as np
+
+from kobitnet.config import LoopConfig, resolve
+from kobitnet.data import Batch, Source, Switched, TextWindows
 from kobitnet.generate import continuations
-from kobitnet.loop import Job, Loss
-from kobitnet.loss import summed_nll
-from kobitnet.memory import keep_memory
+from kobitnet.loop import Job, Loss, Objective
+from kobitnet.loss import summed_nll, summed_nll_and_z
+from kobitnet.mlm import MaskedWindows, fill, mask_id, masked_lm
 from kobitnet.model import PRESETS, Model, build_model, hidden_states, model_config
-from kobitnet.stage import StageData, check_world, done, finish, help_out, open_splits, plan, shards_tokenizer
-from kodata.run.errors import UsageError
+from kobitnet.stage import Stage, StageData, open_splits, run_stage, shards_tokenizer
+from kodata.run.errors import UsageError, UserError
 from kodata.run.flags import DryRun, Flat, Fresh, Output, Parameter, Seed
-from kodata.run.folder import open_run
 from kodata.run.result import Result
+from kotok.shards import Shards as TokenShards
+from kotok.tokenizer import Tokenizer
 
 Shards = Annotated[Path, Parameter(help="토큰 조각 폴더: kotok encode 의 결과 (token shard folder)")]
+GAPS = ("대한민국의 모든 권력은 [가림]으로부터 나온다.", "오늘은 날씨가 [가림] 좋다.")
 PROMPTS = ("대한민국은", "제1조", "오늘은 날씨가", "이 법은", "질문:")
 
 
@@ -38,9 +40,23 @@ class TrainConfig(LoopConfig):
     """활성 함수 (activation function)"""
     tie: bool = True
     """입출력 임베딩을 함께 씀 (tied embeddings)"""
+    objective: Literal["clm", "mlm"] = "clm"
+    """목표: clm = 다음 토큰, mlm = 양방향 빈칸 15 % (objective: next token, or gaps with attention both ways)"""
+    stage2: Path | None = None
+    """후반 절반에 읽을 조각: 질 좋은 글 (shards for the second half of the steps: the best text)"""
+    quant_warmup: float = 0.0
+    """양자화를 서서히 켜는 구간: 1 미만이면 비율, 이상이면 스텝 수 (quantisation blended in over: share below 1, else steps)"""
+    z_loss: float = 0.0
+    """z-loss 계수, PaLM은 1e-4 (z-loss coefficient)"""
 
     def __post_init__(self) -> None:
         LoopConfig.__post_init__(self)
+        for name in ("quant_warmup", "z_loss"):
+            if getattr(self, name) < 0:
+                raise UsageError(
+                    f"--{name.replace('_', '-')} 는 0 이상입니다 (must be 0 or more): {getattr(self, name)}",
+                    help="기본값은 --help 에 있습니다 (defaults are in --help)",
+                )
         if self.groups < 1:
             raise UsageError(
                 f"--groups 는 1 이상입니다 (must be 1 or more): {self.groups}",
@@ -52,6 +68,19 @@ def causal_lm(model: Model, batch: Batch) -> Loss:
     """Next-token loss over the batch's targets: pretraining and, with masked targets, SFT."""
     hidden = hidden_states(model, batch.input_ids, batch.position_ids, batch.segments)
     return Loss(total=summed_nll(hidden, model.lm_head.weight, batch.targets), count=batch.count)
+
+
+def regularised(z: float) -> Objective:
+    """`causal_lm` with z-loss while training; the metric `nll` is the loss without it."""
+
+    def objective(model: Model, batch: Batch) -> Loss:
+        hidden = hidden_states(model, batch.input_ids, batch.position_ids, batch.segments)
+        total, nll = summed_nll_and_z(hidden, model.lm_head.weight, batch.targets, z)
+        if not model.training:
+            return Loss(total=nll, count=batch.count)
+        return Loss(total=total, count=batch.count, metrics={"nll": float(nll)})
+
+    return objective
 
 
 def train(
@@ -80,36 +109,28 @@ def train(
         weight_decay=0.1,
         warmup=0.05 if config.preset in ("tiny", "small") else 375,
     )
-    keep_memory()
     check_groups(config)
-    if dry_run:
-        return plan(pretrain_job(text_data(shards, config, seed), config, seed))
-    with joined() as world:
-        check_world(config, world)
-        data = text_data(shards, config, seed)  # before the folder is made: a refusal leaves nothing behind
-        if world.rank:
-            return help_out(output, world, lambda: pretrain_job(data, config, seed))
-        with open_run(
-            output,
-            tool="kobitnet",
+    check_objective(config)
+    return run_stage(
+        Stage(
             verb="train",
-            config=identity(config),
-            inputs=[shards],
-            seed=seed,
-            fresh=fresh,
-        ) as run:
-            if run.done:
-                return done(run, world)
-            job = pretrain_job(data, config, seed)
-            save_settings(
-                run.path / "model",
-                job.model,
-                data.tokenizer,
-                quant=config.quant,
-                groups=config.groups,
-                stage="pretrain",
-            )
-            return finish(job, run, world)
+            inputs=[shards, *([config.stage2] if config.stage2 else [])],
+            open=lambda: text_data(shards, config, seed),
+            job=lambda data: pretrain_job(data, config, seed),
+            stage="mlm" if config.objective == "mlm" else "pretrain",
+        ),
+        output,
+        config,
+        seed=seed,
+        dry_run=dry_run,
+        fresh=fresh,
+    )
+
+
+def check_objective(config: TrainConfig) -> None:
+    """Refuse settings that have no meaning together."""
+    if config.objective == "mlm" and config.z_loss:
+        raise UsageError("--z-loss 는 --objective clm 에만 있습니다 (clm only)", help="--z-loss 0")
 
 
 def check_groups(config: TrainConfig) -> None:
@@ -133,14 +154,37 @@ def check_groups(config: TrainConfig) -> None:
 
 
 def text_data(shards: Path, config: TrainConfig, seed: int) -> StageData:
-    """Windows of text, held-out ones too, and the tokenizer."""
+    """Windows of text, held-out ones too, and the tokenizer; with --stage2 the second half of the steps reads that folder.
+
+    Raises:
+        UserError: what opening raises; the two folders were made with different tokenizers.
+    """
     train_split, val_split = open_splits(shards, "text")
     tokenizer = shards_tokenizer(train_split)
-    source = TextWindows(train_split, config.seq_len, seed)
+    source: Source = windows(train_split, config, seed, tokenizer)
+    if config.stage2:
+        second, _ = open_splits(config.stage2, "text")
+        if second.tokenizer_fingerprint != train_split.tokenizer_fingerprint:
+            raise UserError(
+                f"두 조각의 토크나이저가 다릅니다 (tokenizers of the two stages differ): {config.stage2}",
+                help=f"kotok encode … --tok {shards / 'tokenizer'} 로 다시 만드세요 (encode it with the same tokenizer)",
+            )
+        late = windows(second, config, seed, tokenizer)
+        total = config.steps or -(-int(config.epochs * (len(source) + len(late))) // config.batch_size)
+        source = Switched(source, late, -(-total // 2) * config.batch_size)
     val = None
     if val_split is not None and val_split.num_tokens > config.seq_len:
-        val = TextWindows(val_split, config.seq_len, 0)
+        val = windows(val_split, config, 0, tokenizer)
     return StageData(tokenizer=tokenizer, source=source, val=val)
+
+
+def windows(shards: TokenShards, config: TrainConfig, seed: int, tokenizer: Tokenizer) -> TextWindows:
+    """A split as samples of the objective."""
+    if config.objective == "clm":
+        return TextWindows(shards, config.seq_len, seed)
+    control = list(tokenizer.control.values())
+    ordinary = np.setdiff1d(np.flatnonzero(tokenizer.token_bytes() > 0), control)
+    return MaskedWindows(shards, config.seq_len, seed, mask=mask_id(tokenizer), ordinary=ordinary)
 
 
 def pretrain_job(data: StageData, config: TrainConfig, seed: int) -> Job:
@@ -156,17 +200,25 @@ def pretrain_job(data: StageData, config: TrainConfig, seed: int) -> Job:
         pad=tokenizer.pad_id,
     )
     model = build_model(architecture, config.quant, groups=config.groups, seed=seed)
-    held_out = data.val.shards if isinstance(data.val, TextWindows) else None
+    model.kobitnet = {"quant": config.quant, "groups": config.groups}
+    masked = config.objective == "mlm"
+    held_out = data.val.shards if isinstance(data.val, TextWindows) and not masked else None
     bytes_per_token = (
         held_out.bytes / held_out.num_tokens if held_out is not None and held_out.bytes else None
     )
     return Job(
         model=model,
         source=data.source,
-        objective=causal_lm,
+        objective=masked_lm if masked else regularised(config.z_loss) if config.z_loss else causal_lm,
         config=config,
-        stage="pretrain",
+        stage="mlm" if masked else "pretrain",
         val=data.val,
         val_bytes_per_target=bytes_per_token,
-        sample=lambda m: continuations(m, tokenizer, PROMPTS),
+        quant_warmup=config.quant_warmup,
+        sample=(lambda m: gaps(m, tokenizer)) if masked else (lambda m: continuations(m, tokenizer, PROMPTS)),
     )
+
+
+def gaps(model: Model, tokenizer: Tokenizer) -> list[dict[str, str]]:
+    """Sentences with a gap and what the model puts there."""
+    return [{"prompt": text, "text": fill(model, tokenizer, text)} for text in GAPS]

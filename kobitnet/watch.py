@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from kobitnet.config import autocast
+from kobitnet.distributed import World
 from kobitnet.model import Model, count_parameters
-from kobitnet.quant import BitLinear, code_shares
+from kobitnet.quant import BitLinear, code_shares, set_strength
+from kobitnet.sharding import is_sharded
 from kodata.run.progress import note
 
 if TYPE_CHECKING:
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
 
 
 @torch.no_grad()
-def validate(job: Job) -> dict[str, float]:
-    """Mean loss (and metrics) over the first `eval_batches` batches of the held-out source."""
+def validate(job: Job, world: World) -> dict[str, float]:
+    """Mean loss (and metrics) over the first `eval_batches` batches of the held-out source, fully quantised."""
+    from kobitnet.loop import compute
+
     if job.val is None:
         return {}
     size = job.config.batch_size // job.config.accumulate
@@ -31,12 +34,12 @@ def validate(job: Job) -> dict[str, float]:
     available = len(job.val)
     training = job.model.training
     job.model.eval()
+    set_strength(job.model, 1.0)
     for number in range(job.config.eval_batches * job.config.accumulate):
         first = number * size
         if first >= available:
             break
-        with autocast(job.config):
-            loss = job.objective(job.model, job.val.batch(first, min(size, available - first)))
+        loss = compute(job, job.val.batch(first, min(size, available - first)), world.device)
         total += float(loss.total)
         count += loss.count
         for key, value in loss.metrics.items():
@@ -48,12 +51,21 @@ def validate(job: Job) -> dict[str, float]:
     return row
 
 
-def watch(job: Job, state: dict[str, Any], step: int, before: dict[str, Tensor]) -> None:
-    """Validation, shares of -1, 0, +1 and flips of this step per layer, samples."""
-    row = {"step": step, **validate(job)}
-    state["codes"].append({"step": step, "layers": _shares(job.model, before)})
+def watch(
+    job: Job, state: dict[str, Any], step: int, before: dict[str, Tensor], world: World
+) -> dict[str, float]:
+    """Validation (its row is returned), shares of -1, 0, +1 and flips of this step per layer, samples.
+
+    A sharded model is validated by all processes together; its codes and samples are not looked at on the way.
+    """
+    row = {"step": step, **validate(job, world)}
     state.setdefault("val", []).append(row)
-    if job.sample is not None:
+    if is_sharded(job.model):
+        if world.rank:
+            return row
+    else:
+        state["codes"].append({"step": step, "layers": _shares(job.model, before)})
+    if job.sample is not None and not is_sharded(job.model):
         training = job.model.training
         job.model.eval()
         state["samples"] = [{"step": step, **sample} for sample in job.sample(job.model)]
@@ -62,6 +74,7 @@ def watch(job: Job, state: dict[str, Any], step: int, before: dict[str, Tensor])
         f"{key} {value:.4g}" for key, value in row.items() if key != "step"
     ]
     note(f"{step}/{job.total_steps} 스텝: " + " · ".join(shown))
+    return row
 
 
 def codes(model: Model) -> dict[str, Tensor]:

@@ -6,7 +6,6 @@ path as last line; errors as one line and one ``도움:`` line; exit 0 done, 1 u
 cyclopts was chosen because it reads nested dataclasses and YAML into one typed signature with did-you-mean errors.
 """
 
-import _thread
 import json
 import os
 import signal
@@ -134,7 +133,10 @@ def _terminate(signum: int, frame: Any) -> NoReturn:
 def _keep_interrupts(unraisable: Any) -> None:
     """Python drops an interrupt that lands inside a destructor: raise it again, a moment later and outside of it."""
     if unraisable.exc_type is KeyboardInterrupt:
-        threading.Timer(0.02, _thread.interrupt_main).start()
+        # A real signal: _thread.interrupt_main would not wake the main thread out of a sleep or a read.
+        main = threading.main_thread().ident
+        assert main is not None
+        threading.Timer(0.02, signal.pthread_kill, (main, signal.SIGINT)).start()
     else:
         sys.__unraisablehook__(unraisable)
 

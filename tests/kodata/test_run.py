@@ -192,7 +192,7 @@ def test_a_full_disk_is_said_plainly(tmp_path: Path) -> None:
 
 def test_broken_json_names_file_and_line(tmp_path: Path) -> None:
     path = tmp_path / "s.json"
-    path.write_text('{\n"a": 1,\n}')
+    path.write_text('{\n"a": 1,\n"b" 2}')
     with pytest.raises(UserError, match=r"s\.json:3: "):
         read_json(path)
     path.write_text("[1]")
