@@ -28,6 +28,8 @@ class OptimConfig:
     """가중치 감쇠, two-stage 후반에는 0 (weight decay)"""
     clip: float | None = None
     """기울기 노름 상한, 0 = 없음 (gradient norm limit, 0 = none)"""
+    spike: float | None = None
+    """기울기 노름이 최근 평균의 이 배를 넘는 스텝은 버림, 0 = 끔 (skip steps whose gradient norm is above this many times its recent mean, 0 = off)"""
     beta1: float | None = None
     """Adam의 beta1 (Adam's beta1)"""
     beta2: float | None = None
@@ -35,7 +37,7 @@ class OptimConfig:
 
     def __post_init__(self) -> None:
         check_finite(self, "--optim.")
-        for name in ("warmup", "lr2", "weight_decay", "clip"):
+        for name in ("warmup", "lr2", "weight_decay", "clip", "spike"):
             value = getattr(self, name)
             if value is not None and value < 0:
                 raise UsageError(
@@ -143,6 +145,7 @@ def resolve(config: LoopConfig, *, lr: float, **optim: Any) -> None:
         "lr2": None,
         "weight_decay": 0.0,
         "clip": 1.0,
+        "spike": 0.0,
         "beta1": 0.9,
         "beta2": 0.95,
         **optim,
@@ -166,6 +169,7 @@ class Optim:
     lr2: float
     weight_decay: float
     clip: float
+    spike: float
     beta1: float
     beta2: float
 

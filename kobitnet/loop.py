@@ -138,6 +138,18 @@ def strength(step: int, total: int, warmup: float) -> float:
     return min(1.0, (step + 1) / (steps + 1))
 
 
+SPIKE_STEPS = 50
+"""Steps whose gradient norms make the recent mean."""
+
+
+def spike_limit(state: dict[str, Any], factor: float) -> float:
+    """The gradient norm above which the next step is skipped: `factor` times the recent mean, once there is one."""
+    norms = state["norms"]
+    if not factor or len(norms) < SPIKE_STEPS:
+        return float("inf")
+    return factor * sum(norms) / len(norms)
+
+
 class NotFinite(Exception):
     """Loss or gradient is NaN or infinite."""
 
@@ -157,9 +169,17 @@ def not_finite(step: int, config: LoopConfig, saved: int | None = None) -> UserE
 
 
 def train_step(
-    job: Job, optimizer: torch.optim.Optimizer, cache: WeightCache, step: int, world: World = ALONE
+    job: Job,
+    optimizer: torch.optim.Optimizer,
+    cache: WeightCache,
+    step: int,
+    world: World = ALONE,
+    *,
+    skip_above: float = float("inf"),
 ) -> tuple[float, int, float, float, dict[str, float], int]:
     """One optimizer step: (summed loss, terms, learning rate, gradient norm, metrics, tokens).
+
+    A gradient norm above `skip_above` leaves weights and optimizer as they are.
 
     Raises:
         NotFinite: before anything was changed.
@@ -190,7 +210,8 @@ def train_step(
     norm = float(whole(nn.utils.clip_grad_norm_(job.model.parameters(), limit or float("inf"))))
     if not (abs(loss) < float("inf") and abs(norm) < float("inf")):
         raise NotFinite
-    optimizer.step()
+    if norm <= skip_above:
+        optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     cache.invalidate()
     return loss, count, lr, norm, metrics, tokens
@@ -253,6 +274,8 @@ def fit(job: Job, run: Path, world: World = ALONE) -> dict[str, Any]:
         "codes": [],
         "samples": [],
         "window": _window(),
+        "norms": [],
+        "skipped": [],
         "tokens": 0,
         "seconds": 0.0,
     }
@@ -277,10 +300,18 @@ def fit(job: Job, run: Path, world: World = ALONE) -> dict[str, Any]:
             )
             before = codes(job.model) if watching and not together else {}
             try:
-                loss, count, lr, norm, metrics, tokens = train_step(job, optimizer, weights, step, world)
+                usual = spike_limit(state, decided(config).spike)
+                loss, count, lr, norm, metrics, tokens = train_step(
+                    job, optimizer, weights, step, world, skip_above=usual
+                )
             except NotFinite:
                 raise not_finite(step + 1, config, saved_step) from None
             step += 1
+            if norm > usual:
+                state["skipped"].append(step)
+                note(f"{step} 스텝을 버립니다: 기울기 노름 {norm:.3g} > {usual:.3g} (spike: step skipped)")
+            else:
+                state["norms"] = [*state["norms"], norm][-SPIKE_STEPS:]
             window = state["window"]
             window["loss"] += loss
             window["count"] += count

@@ -9,9 +9,11 @@ import numpy as np
 
 from kobitnet.config import LoopConfig, resolve
 from kobitnet.data import Batch, Source, Switched, TextWindows
+from kobitnet.device import pick_device
 from kobitnet.generate import continuations
 from kobitnet.loop import Job, Loss, Objective
 from kobitnet.loss import summed_nll, summed_nll_and_z
+from kobitnet.memory import check_memory
 from kobitnet.mlm import MaskedWindows, fill, mask_id, masked_lm
 from kobitnet.model import PRESETS, Model, build_model, hidden_states, model_config
 from kobitnet.stage import Stage, StageData, open_splits, run_stage, shards_tokenizer
@@ -199,6 +201,8 @@ def pretrain_job(data: StageData, config: TrainConfig, seed: int) -> Job:
         eos=tokenizer.eot_id,
         pad=tokenizer.pad_id,
     )
+    if pick_device(config.device).type == "cpu":
+        check_memory(architecture, config.optim.name or "adamw")
     model = build_model(architecture, config.quant, groups=config.groups, seed=seed)
     model.kobitnet = {"quant": config.quant, "groups": config.groups}
     masked = config.objective == "mlm"

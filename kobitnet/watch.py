@@ -190,6 +190,7 @@ def summary(job: Job, state: dict[str, Any]) -> dict[str, Any]:
         "tokens_per_second": state["tokens"] / max(state["seconds"], 1e-9),
         "train_seconds": state["seconds"],
         "peak_memory_gb": peak_memory(),
+        "skipped_steps": state["skipped"],
     }
     if val:
         numbers.update({k: v for k, v in val[-1].items() if k != "step"})

@@ -101,10 +101,10 @@ def test_interrupted_dpo_keeps_its_reference(tuned, pairs, tmp_path, monkeypatch
     dpo(pairs, source=tuned, output=tmp_path / "whole", config=settings(save_every=3))
     real = loop.train_step
 
-    def stops(job, optimizer, cache, step, world):
+    def stops(job, optimizer, cache, step, world, **more):
         if step == 7:
             raise RuntimeError("power cut")
-        return real(job, optimizer, cache, step, world)
+        return real(job, optimizer, cache, step, world, **more)
 
     with monkeypatch.context() as patch:
         patch.setattr(loop, "train_step", stops)

@@ -234,3 +234,51 @@ def test_compiled_layers_give_the_same_curve(shards, tmp_path):
     for a, b in zip(plain.summary["curve"], compiled.summary["curve"], strict=True):
         assert b["loss"] == pytest.approx(a["loss"], abs=2e-2)  # int8 codes flip where sums are ordered anew
     assert load_model(compiled.path)[0] is not None
+
+
+# ---- spikes and memory ----------------------------------------------------------------------------
+
+
+def test_a_spike_is_skipped(shards, tmp_path, monkeypatch):
+    from kobitnet import loop
+    from kobitnet.config import OptimConfig
+
+    assert loop.spike_limit({"norms": [2.0] * 50}, 3) == 6.0
+    assert loop.spike_limit({"norms": [2.0] * 49}, 3) == loop.spike_limit({"norms": [2.0] * 50}, 0) == np.inf
+    monkeypatch.setattr(loop, "SPIKE_STEPS", 2)
+    module = sys.modules["kobitnet.train"]
+    plain, calls = module.causal_lm, []
+
+    def spiky(model, batch):
+        loss = plain(model, batch)
+        calls.append(model.training)
+        if sum(calls) == 3:
+            loss.total = loss.total * 1000
+        return loss
+
+    monkeypatch.setattr(module, "causal_lm", spiky)
+    config = TrainConfig(
+        optim=OptimConfig(spike=10.0), **{**CONFIG, "eval_every": 0, "save_every": 1, "keep": 9}
+    )
+    result = train(shards, output=tmp_path / "run", config=config)
+    assert result.summary["skipped_steps"] == [3]
+    from safetensors.torch import load_file
+
+    second, third, fourth = (
+        load_file(tmp_path / "run" / "checkpoints" / f"step-0000000{n}" / "model.safetensors")
+        for n in (2, 3, 4)
+    )
+    assert all(torch.equal(second[n], third[n]) for n in second)
+    assert not all(torch.equal(third[n], fourth[n]) for n in third)
+
+
+def test_a_model_too_large_is_refused_before_it_is_built(shards, tmp_path, monkeypatch):
+    from kobitnet import memory
+    from kobitnet.model import count_parameters
+
+    net = model()
+    assert memory.weight_count(net.config) == count_parameters(net)["total"]
+    monkeypatch.setattr(memory, "available_bytes", lambda: 1_000_000)
+    for dry_run in (True, False):
+        with pytest.raises(UserError, match="not enough memory"):
+            train(shards, output=tmp_path / "run", config=TrainConfig(**CONFIG), dry_run=dry_run)

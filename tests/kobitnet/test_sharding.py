@@ -25,14 +25,14 @@ from kobitnet.train import TrainConfig, train
 
 sizes.PRESETS["tiny"] = toy.SMALL
 step = loop.train_step
-def watched(job, optimizer, cache, number, world):
+def watched(job, optimizer, cache, number, world, **more):
     if number == {stop}:
         raise KeyboardInterrupt
     weights = job.model.model.layers[0].mlp.up_proj.weight
     assert isinstance(weights, DTensor) == (world.size > 1 and job.config.parallel == "fsdp")
     if isinstance(weights, DTensor):
         assert weights.to_local().shape[0] * world.size == weights.shape[0]
-    return step(job, optimizer, cache, number, world)
+    return step(job, optimizer, cache, number, world, **more)
 loop.train_step = watched
 try:
     train({shards!r}, output={run!r}, config=TrainConfig(steps=6, batch_size=8, seq_len=32, eval_every=3, log_every=1,

@@ -159,11 +159,11 @@ def test_stopped_and_resumed_is_undisturbed(shards, tmp_path, monkeypatch):
 
     real, seen = loop.train_step, []
 
-    def stops(job, optimizer, cache, step, world):
+    def stops(job, optimizer, cache, step, world, **more):
         seen.append(step)
         if step == 7:
             os.kill(os.getpid(), signal.SIGTERM)
-        return real(job, optimizer, cache, step, world)
+        return real(job, optimizer, cache, step, world, **more)
 
     monkeypatch.setattr(loop, "train_step", stops)
     with pytest.raises(KeyboardInterrupt):
@@ -215,10 +215,10 @@ def test_damaged_checkpoint_falls_back(shards, tmp_path, monkeypatch, capsys):
 
     real = loop.train_step
 
-    def stops(job, optimizer, cache, step, world):
+    def stops(job, optimizer, cache, step, world, **more):
         if step == 9:
             raise RuntimeError("power cut")
-        return real(job, optimizer, cache, step, world)
+        return real(job, optimizer, cache, step, world, **more)
 
     with monkeypatch.context() as patch:
         patch.setattr(loop, "train_step", stops)
