@@ -20,6 +20,8 @@ class DedupConfig:
     """묶음에서 남길 문서 (which copy of a cluster stays; newest and oldest by meta.date)"""
     priority: list[str] = field(default_factory=list)
     """남길 때 앞세울 원천 이름, 앞이 우선 (sources whose copies stay first, in this order)"""
+    rehydrate: Literal[0, 3, 5, 10] = 0
+    """FineWeb-2 한국어 표로 meta.repeat 를 적음, 많아야 이만큼, 0 = 안 함 (write repeats by cluster size, at most this many)"""
     against_ngram: int = 16
     """평가 자료와 겹침을 볼 글자 n-그램의 n (characters an n-gram when looking for evaluation data)"""
     against_overlap: float = 0.8

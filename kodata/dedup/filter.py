@@ -11,6 +11,7 @@ import numpy as np
 import orjson
 
 from kodata.dedup.cluster import AGAINST, EXACT, KEEP, NEAR
+from kodata.dedup.rehydrate import FINEWEB2, repeats
 from kodata.doc import read_shard, write_shard
 
 REASONS = {EXACT: "exact", NEAR: "near", AGAINST: "against"}
@@ -25,6 +26,8 @@ class FilterTask:
     docs: Path
     dropped: Path
     limits: dict[int, float]
+    rehydrate: int = 0
+    """Most repeats of the table for meta.repeat, 0 for none."""
 
 
 def filter_shard(task: FilterTask) -> int:
@@ -40,6 +43,8 @@ def filter_shard(task: FilterTask) -> int:
             if action[row] == KEEP:
                 if copies[row] > 1:  # for rehydration: how often the text stood in the corpus
                     document.meta["copies"] = copies[row]
+                if task.rehydrate:
+                    document.meta["repeat"] = repeats(copies[row], FINEWEB2[task.rehydrate])
                 docs.write(document)
                 continue
             drop = {

@@ -210,7 +210,7 @@ def write_documents(plan: Plan) -> None:
     """Stage 3 for every shard whose documents are not there yet."""
     limits = {EXACT: 1.0, NEAR: plan.config.threshold, AGAINST: plan.config.against_overlap}
     tasks = [
-        FilterTask(shard, plan.decisions(i), plan.docs(i), plan.dropped(i), limits)
+        FilterTask(shard, plan.decisions(i), plan.docs(i), plan.dropped(i), limits, plan.config.rehydrate)
         for i, shard in enumerate(plan.shards)
         if not plan.docs(i).exists()
     ]

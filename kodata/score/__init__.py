@@ -1,0 +1,1 @@
+"""Quality scores beside a corpus, and how they are validated."""
