@@ -17,6 +17,7 @@ from kodata.run.files import atomic_open, digest_of, fingerprint
 
 SUFFIXES = (".jsonl.zst", ".jsonl.gz", ".jsonl", ".parquet")
 MAX_LINE_BYTES = 512 * 1024 * 1024
+WRITE_BYTES = 256 * 1024
 
 
 @dataclass(slots=True)
@@ -71,14 +72,26 @@ class ShardWriter:
     def __init__(self, handle: IO[bytes]):
         import orjson
 
-        self._handle, self._dumps = handle, orjson.dumps
+        self._handle, self._dumps, self._options = handle, orjson.dumps, orjson.OPT_APPEND_NEWLINE
+        self._waiting: list[bytes] = []
+        self._size = 0
         self.count = 0
 
     def write(self, record: Document | Mapping[str, Any]) -> None:
         """Write one document, or any JSON-able mapping (dropped records, scores)."""
         value = record.to_dict() if isinstance(record, Document) else record
-        self._handle.write(self._dumps(value) + b"\n")
+        line = self._dumps(value, None, self._options)
+        self._waiting.append(line)
+        self._size += len(line)
         self.count += 1
+        if self._size >= WRITE_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand what waits to the file: a call to the compressor for each short record costs more than the record."""
+        self._handle.write(b"".join(self._waiting))
+        self._waiting.clear()
+        self._size = 0
 
 
 @contextmanager
@@ -90,14 +103,17 @@ def write_shard(path: str | Path) -> Iterator[ShardWriter]:
             import zstandard
 
             with zstandard.ZstdCompressor(level=3).stream_writer(raw, closefd=False) as handle:
-                yield ShardWriter(handle)
+                yield (writer := ShardWriter(handle))
+                writer.flush()
         elif path.name.endswith(".gz"):
             import gzip
 
             with gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=6, mtime=0) as handle:
-                yield ShardWriter(handle)  # type: ignore[arg-type]
+                yield (writer := ShardWriter(handle))  # type: ignore[arg-type]
+                writer.flush()
         else:
-            yield ShardWriter(raw)
+            yield (writer := ShardWriter(raw))
+            writer.flush()
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from kodata.run.errors import UserError, did_you_mean
 from kodata.run.flags import Flat, Limit
 from kodata.run.result import Result
 
-Show = Literal["overview", "docs", "dropped", "border", "failed"]
+Show = Literal["overview", "docs", "dropped", "border", "failed", "pii"]
 WIDTH = 300
 
 
@@ -21,9 +21,13 @@ class InspectConfig:
     """What `kodata inspect` shows."""
 
     show: Show = "overview"
-    """무엇을: 개요, 남긴 문서, 버린 문서, 한계에 가까운 글, 읽지 못한 기록 (what to show)"""
+    """무엇을: 개요, 남긴 문서, 버린 문서, 한계에 가까운 글, 읽지 못한 기록, 개인정보를 바꾼 자리 (what to show)"""
     reason: str | None = None
     """이 까닭으로 버린 것만, 예: menu (only drops for this reason)"""
+    source: str | None = None
+    """이 출처의 문서만 (only documents of this source)"""
+    lang: str | None = None
+    """따로 둔 언어의 문서: docs-en/ 은 en (documents of a language with its own output)"""
     id: str | None = None
     """이 id 의 문서를 통째로 (the whole document with this id)"""
 
@@ -37,14 +41,13 @@ def inspect(
     documents (5). Colours on a terminal, plain text in a pipe.
     """
     config = config or InspectConfig()
-    show, reason, id = config.show, config.reason, config.id
     count = limit or 5
     place = Path(path)
     run = place.is_dir() and (place / "docs").is_dir()
     if run:
-        lines, facts = _run(place, show, reason, id, count)
+        lines, facts = _run(place, config, count)
     elif place.exists() or path.startswith("hf:"):
-        lines, facts = _raw(path, id, count)
+        lines, facts = _raw(path, config.id, count)
     else:
         raise UserError(f"파일이나 폴더가 없습니다 (no such file or folder): {path}")
     if _colours():
@@ -110,19 +113,35 @@ def _document(record: dict[str, Any], label: str = "kept") -> list[tuple[str, st
     return lines
 
 
-def _run(
-    folder: Path, show: Show, reason: str | None, id: str | None, count: int
-) -> tuple[list[tuple[str, str]], dict[str, Any]]:
+def _kept_folders(folder: Path) -> list[str]:
+    """docs and the outputs of other languages."""
+    return ["docs", *sorted(p.name for p in folder.glob("docs-*") if p.is_dir())]
+
+
+def _of(records: Iterator[dict[str, Any]], source: str | None) -> Iterator[dict[str, Any]]:
+    return (record for record in records if source is None or record.get("source") == source)
+
+
+def _run(folder: Path, config: InspectConfig, count: int) -> tuple[list[tuple[str, str]], dict[str, Any]]:
     from kodata.run.files import read_json_object
 
+    show, reason, id, source = config.show, config.reason, config.id, config.source
     stats_file = folder / "stats.json"
     summary = read_json_object(stats_file).get("summary", {}) if stats_file.exists() else {}
     reasons: dict[str, int] = summary.get("reasons") or {}
     if reason and reasons and reason not in reasons:
         raise UserError(f"그런 까닭으로 버린 문서가 없습니다 (no drop for this reason): {reason}",
                         did_you_mean(reason, list(reasons)) or "있는 까닭 (reasons): " + ", ".join(reasons))  # fmt: skip
+    sources = list(summary.get("sources") or {})
+    if source and sources and source not in sources:
+        raise UserError(f"그런 출처가 없습니다 (no such source): {source}",
+                        did_you_mean(source, sources) or "있는 출처 (sources): " + ", ".join(sources[:12]))  # fmt: skip
+    kept = "docs" if config.lang in (None, "ko") else f"docs-{config.lang}"
+    if kept not in _kept_folders(folder):
+        raise UserError(f"그 언어의 출력이 없습니다 (no output of this language): {config.lang}",
+                        "있는 출력 (outputs): " + ", ".join(_kept_folders(folder)))  # fmt: skip
     if id is not None:
-        for name, label in (("docs", "kept"), ("dropped", "dropped")):
+        for name, label in (*((name, "kept") for name in _kept_folders(folder)), ("dropped", "dropped")):
             for record in _records(folder / name):
                 if record.get("id") == id:
                     lines = _document({**record, "text": ""}, label)[:-1]
@@ -132,24 +151,25 @@ def _run(
         return _failed(folder, count)
     if show == "border":
         return _border(folder, reason, count)
-    if show == "docs":
-        return [line for r in islice(_records(folder / "docs"), count) for line in _document(r)], {
-            "shown": count
-        }
+    if show == "pii":
+        return _personal(folder, source, count)
+    if show == "docs" or config.lang:
+        found = list(islice(_of(_records(folder / kept), source), count))
+        return [line for r in found for line in _document(r)], {"shown": len(found)}
     if show == "dropped" or reason:
         dropped = (
             r
-            for r in _records(folder / "dropped")
+            for r in _of(_records(folder / "dropped"), source)
             if reason is None or (r.get("drop") or {}).get("reason") == reason
         )
         return [line for r in islice(dropped, count) for line in _document(r, "dropped")], {"reason": reason}
-    return _overview(folder, summary, reasons, count), {
+    return _overview(folder, summary, reasons, source, count), {
         k: summary.get(k) for k in ("in", "kept", "dropped", "failed", "reasons")
     }
 
 
 def _overview(
-    folder: Path, summary: dict[str, Any], reasons: dict[str, int], count: int
+    folder: Path, summary: dict[str, Any], reasons: dict[str, int], source: str | None, count: int
 ) -> list[tuple[str, str]]:
     from kodata.rules import LABELS
 
@@ -159,13 +179,18 @@ def _overview(
                              (("in", "들어옴 (in)"), ("kept", "남김 (kept)"), ("dropped", "버림 (dropped)"), ("failed", "읽지 못함 (failed)"))
                              if isinstance(summary.get(key), int))  # fmt: skip
         lines.append(("title", numbers))
+    total = summary.get("in") or 0
     for name, n in sorted(reasons.items(), key=lambda item: -item[1]):
-        lines.append(("label", f"  {n:>8,}  {name}: {LABELS.get(name, name)}"))
+        part = f"{100 * n / total:5.1f} %" if total else ""
+        lines.append(("label", f"  {n:>8,}  {part}  {name}: {LABELS.get(name, name)}"))
+    for name, value in (summary.get("languages") or {}).items():
+        if name != "ko":
+            lines.append(("label", f"  {value.get('kept', 0):>8,}  docs-{name}/ (--lang {name})"))
     lines.append(("title", "남긴 문서 (kept documents)"))
-    for record in islice(_records(folder / "docs"), count):
+    for record in islice(_of(_records(folder / "docs"), source), count):
         lines += _document(record)
     shown: dict[str, int] = {}
-    for record in islice(_records(folder / "dropped"), 5000):
+    for record in islice(_of(_records(folder / "dropped"), source), 5000):
         name = str((record.get("drop") or {}).get("reason"))
         shown[name] = shown.get(name, 0) + 1
         if shown[name] == 1:
@@ -175,7 +200,7 @@ def _overview(
     lines.append(
         (
             "note",
-            "더 보기 (more): --show docs | dropped | border | failed · --reason 까닭 · --id 문서 · -n 개수",
+            "더 보기 (more): --show docs | dropped | border | failed | pii · --reason 까닭 · --source 출처 · --id 문서 · -n 개수",
         )
     )
     return lines
@@ -210,6 +235,41 @@ def _border(folder: Path, reason: str | None, count: int) -> tuple[list[tuple[st
                 )
                 lines.append(("text", made["text"][:WIDTH]))
     return lines, {"reason": reason}
+
+
+def _personal(folder: Path, source: str | None, count: int) -> tuple[list[tuple[str, str]], dict[str, Any]]:
+    """Where personal data was replaced: kind, document and the words around what stands there now."""
+    lines: list[tuple[str, str]] = []
+    shown = 0
+    for shard in _shards(folder / "pii"):
+        texts: dict[tuple[str, int], dict[str, Any]] = {}
+        for entry in islice(_records_of(shard), max(count, 1)):
+            texts[entry["in"], entry["n"]] = entry
+        for name in {name for name, _ in texts}:
+            for place, record in enumerate(_records_of(folder / name / shard.name)):
+                entry = texts.get((name, place), {})
+                if not entry or (source is not None and record.get("source") != source) or shown >= count:
+                    continue
+                shown += 1
+                lines.append(
+                    (
+                        "kept" if name != "dropped" else "dropped",
+                        f"── {record['id']}  {record.get('source', '')}  ({name})",
+                    )
+                )
+                text = str(record["text"])
+                for kind, start, end in entry["found"][:5]:
+                    around = f"{text[max(0, start - 30) : start]}{text[start:end]}{text[end : end + 20]}"
+                    lines.append(("text", f"   {kind}: …{around}…".replace("\n", " ")))
+        if shown >= count:
+            break
+    return lines or [("note", "바꾼 개인정보가 없습니다 (no personal data was replaced)")], {"shown": shown}
+
+
+def _records_of(shard: Path) -> Iterator[dict[str, Any]]:
+    from kodata.doc import read_records
+
+    return (record for _, record in read_records(shard)) if shard.exists() else iter(())
 
 
 def _failed(folder: Path, count: int) -> tuple[list[tuple[str, str]], dict[str, Any]]:

@@ -7,7 +7,9 @@
 #include <memory>
 
 #include "minhash.hpp"
+#include "ngram.hpp"
 #include "overlap.hpp"
+#include "text_module.hpp"
 
 namespace nb = nanobind;
 using namespace kodata;
@@ -182,6 +184,37 @@ static nb::object overlaps(OverlapIndex& index, nb::list list) {
     return array(std::move(flat), 4);
 }
 
+using Floats = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+static KeyTable key_table(nb::handle keys, nb::handle values) {
+    const auto k = nb::cast<Array1<u64>>(keys);
+    const auto v = nb::cast<Floats>(values);
+    if (k.shape(0) != v.shape(0)) throw nb::value_error("as many values as keys");
+    return KeyTable(k.data(), v.data(), k.shape(0));
+}
+
+// Lists by order: keys u64 and values f32 of n-grams, of contexts.
+static NgramTable* ngram_table(nb::list grams, nb::list alphas, nb::list contexts, nb::list gammas, unsigned bits) {
+    const std::size_t n = grams.size();
+    if (n == 0 || bits * n > 60 || alphas.size() != n || contexts.size() != n || gammas.size() != n)
+        throw nb::value_error("one array of each kind for each order, at most 60 bits");
+    auto table = std::make_unique<NgramTable>(bits);
+    for (std::size_t i = 0; i < n; ++i)
+        table->add(key_table(grams[i], alphas[i]), key_table(contexts[i], gammas[i]));
+    return table.release();
+}
+
+static nb::object ngram_costs(const NgramTable& table, nb::ndarray<const u16, nb::ndim<1>, nb::c_contig, nb::device::cpu> numbers,
+                              double log2_size, double unknown_bits) {
+    const std::size_t count = numbers.shape(0), n = table.order();
+    std::vector<double> out(count < n ? 0 : count - n + 1);
+    {
+        nb::gil_scoped_release release;
+        table.costs(numbers.data(), count, log2_size, unknown_bits, out.data());
+    }
+    return array(std::move(out));
+}
+
 NB_MODULE(_native, m) {
     m.attr("__doc__") = "Native core of kodata";
     m.def("isa", &isa_name);
@@ -194,4 +227,7 @@ NB_MODULE(_native, m) {
     m.def("surely_nfc", [](u32 c) { return surely_nfc(c); });
     nb::class_<OverlapIndex>(m, "OverlapIndex").def("search", &overlaps);
     m.def("overlap_index", &make_index);
+    nb::class_<NgramTable>(m, "NgramTable").def("costs", &ngram_costs);
+    m.def("ngram_table", &ngram_table);
+    bind_text(m);
 }

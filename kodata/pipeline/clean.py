@@ -6,14 +6,34 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from kodata.lang import asked
 from kodata.pii import PiiConfig
+from kodata.pipeline.where import Cluster, ClusterConfig, Executor
 from kodata.rules import Profile, check_profile
 from kodata.run.errors import UsageError, UserError
-from kodata.run.flags import DryRun, Flat, Fresh, Inputs, Limit, Output, Workers, worker_count
+from kodata.run.flags import DryRun, Flat, Fresh, Inputs, Limit, Output, Workers, check_limit, worker_count
 from kodata.run.result import Result
 from kodata.sources.record import Settings, SourceRule
 
-Form = Literal["auto", "text", "jsonl", "json", "csv", "tsv", "xlsx", "parquet", "arrow", "html", "zip"]
+Form = Literal[
+    "auto",
+    "text",
+    "jsonl",
+    "json",
+    "csv",
+    "tsv",
+    "xlsx",
+    "parquet",
+    "arrow",
+    "html",
+    "warc",
+    "epub",
+    "hwp",
+    "hwpx",
+    "xml",
+    "po",
+    "zip",
+]
 DRY_DOCUMENTS = 200
 
 
@@ -33,19 +53,24 @@ class CleanConfig:
     """kind 가 없는 문서의 종류 (kind of documents that name none)"""
     licence: str | None = None
     """라이선스가 없는 문서의 라이선스 (licence of documents that name none)"""
+    lang: str = "ko"
+    """바라는 언어, 예: ko,en,code; ko 밖의 것은 docs-en/ 처럼 따로 (languages wanted; those beside ko get their own output)"""
+    toxicity: bool = True
+    """거친 말의 점수를 meta.toxicity 에 적음, 버리지는 않음 (write a toxicity score to meta; nothing is dropped for it)"""
     require_licence: bool = False
     """라이선스를 모르는 문서는 버림 (drop documents without a licence)"""
     boilerplate: bool = True
     """기사와 웹글의 머리·꼬리 군더더기를 자름 (cut bylines and footers of news and web texts)"""
     max_chars: int = 1_000_000
     """더 긴 글은 여러 문서로 나눔 (longer texts are cut into several documents, characters)"""
-    pii: PiiConfig = field(default_factory=PiiConfig)
+    pii: Annotated[PiiConfig, Flat] = field(default_factory=PiiConfig)
     """개인정보 (personal data)"""
     sources: list[SourceRule] = field(default_factory=list)
     """파일별 설정, 레시피에서 (settings by file, in a recipe)"""
 
     def __post_init__(self) -> None:
         check_profile(self.profile)
+        asked(self.lang)
         if self.max_chars < 1000:
             raise UsageError(f"--max-chars 는 1000 이상입니다 (must be 1000 or more): {self.max_chars}")
         self.sources = [rule if isinstance(rule, SourceRule) else _rule(rule) for rule in self.sources]
@@ -81,25 +106,37 @@ def clean(
     config: Annotated[CleanConfig | None, Flat] = None,
     limit: Limit = None,
     workers: Workers = 0,
+    executor: Executor = "local",
+    cluster: Cluster = None,
     dry_run: DryRun = False,
     fresh: Fresh = False,
 ) -> Result:
     """한국어 원천을 깨끗한 문서로 (clean Korean sources into documents).
 
-    Reads files, folders, globs and `hf:owner/name[:config[:split]]`; writes `docs/`, `dropped/` with reasons,
-    `failed.jsonl`, `pii/` (kinds and places, never values) and the report. In = kept + dropped + failed, checked.
-    The same command again resumes; the number of workers changes nothing in the output.
+    Reads files, folders, globs, standard input (`-`) and `hf:owner/name[:config[:split]]`; writes `docs/`, `dropped/` with reasons,
+    `docs-xx/` for the other languages of `lang`, `failed.jsonl`, `pii/` and `pii.json` (kinds and places, never values), the
+    report and `DATA_CARD.md` (sources, licences, counts, drops, versions). In = kept + dropped + failed, checked.
+    The same command again resumes; executor and number of workers change nothing in the output. With `executor="slurm"`
+    the command sends the job and comes back; run again it gathers what is done.
     Raises UserError for missing inputs and for inputs that hold no readable record.
     """
     from kodata.pipeline.plan import Plan, input_files, make_plan
     from kodata.run.folder import open_run
     from kodata.sources.hub import PREFIX
+    from kodata.sources.stdin import STDIN, spooled
 
     config = config or CleanConfig()
     processes = worker_count(workers)
-    if limit is not None and limit < 1:
-        raise UsageError(f"--limit 는 1 이상입니다 (must be 1 or more): {limit}")
+    check_limit(limit)
     inputs = [str(item) for item in inputs]
+    if STDIN in inputs:
+        if executor == "slurm":
+            raise UsageError("표준 입력은 Slurm 으로 보낼 수 없습니다 (standard input cannot go to Slurm)")
+        with spooled(inputs, output) as files_of_stdin:
+            return clean(
+                files_of_stdin, output=output, config=config, limit=limit, workers=workers, executor=executor,
+                cluster=cluster, dry_run=dry_run, fresh=fresh,
+            )  # fmt: skip
     settings = Settings(
         text_field=config.text_field, licence=config.licence, kind=config.kind,
         profile=None if config.profile == "auto" else config.profile, split=config.split,
@@ -125,33 +162,77 @@ def clean(
             ).save(plan_file)
         elif (plan := Plan.load(plan_file)).move_to([path for _, path in files]):
             plan.save(plan_file)
-        return _run(run, plan_file, config, processes, limit)
+        return _run(
+            run, plan_file, config, limit, executor, processes if executor == "local" else workers, cluster
+        )
 
 
-def _run(run: Any, plan_file: Path, config: CleanConfig, workers: int, limit: int | None) -> Result:
-    from kodata.pipeline.executor import run_local
+def _run(
+    run: Any, plan_file: Path, config: CleanConfig, limit: int | None, executor: str, workers: int, cluster: ClusterConfig | None
+) -> Result:  # fmt: skip
+    from kodata.boilerplate.counting import forget, wanted
+    from kodata.pipeline.card import audit, card
+    from kodata.pipeline.count import count
+    from kodata.pipeline.executor import clean_done, clean_step, run_units
     from kodata.pipeline.ids import disambiguate
     from kodata.pipeline.plan import Plan
     from kodata.pipeline.summary import blocks, says, summary
+    from kodata.run.files import atomic_json, atomic_open
     from kodata.run.progress import progress
 
     plan = Plan.load(plan_file)
     started = time.monotonic()
+    where: dict[str, Any] = {"executor": executor, "workers": workers, "cluster": cluster}
+    if wanted(config, plan) and (job := count(run_units, run.path, plan, config, limit, **where)):
+        return _sent(run, plan, job)
     done = _done_bytes(run.path, plan)
     with progress(
         "정제 (clean)", total=round(plan.size / 1e6, 3) if limit is None else None, unit="MB", done=done / 1e6
     ) as bar:
         watch = _Watch(run.path, plan, bar, done)
-        run_local(run.path, plan, config, workers=workers, limit=limit, watch=watch)
+        job = run_units(
+            clean_step(run.path, config, limit),
+            name="kodata-clean",
+            folder=run.path,
+            tasks=len(plan.units),
+            done=clean_done(run.path),
+            executor=executor,
+            workers=workers,
+            cluster=cluster,
+            watch=watch,
+        )
+    if job is not None:
+        return _sent(run, plan, job)
+    for leftover in run.path.rglob(".*.tmp"):  # of workers that a cluster stopped
+        leftover.unlink(missing_ok=True)
     numbers = _merged(run.path, plan)
     _check(numbers, plan, limit)
+    forget(run.path)
     failed = _join_failures(run.path, len(plan.units))
     renamed = disambiguate(run.path, len(plan.units))
     facts = summary(numbers, renamed, len(plan.units))
+    with atomic_open(run.path / "DATA_CARD.md", "w") as handle:
+        handle.write(card(numbers, facts, config, run.manifest))
+    atomic_json(run.path / "pii.json", audit(numbers, facts, config))
     return run.finish(
         summary=facts,
         report=blocks(numbers, facts, config),
         lines=says(numbers, facts, run.path, failed, time.monotonic() - started),
+    )
+
+
+def _sent(run: Any, plan: Any, job: str) -> Result:
+    """The result of a run whose units are on their way through Slurm."""
+    from kodata.pipeline.unit import unit_file
+
+    done = sum(unit_file(run.path, i).exists() for i in range(len(plan.units)))
+    return run.suspend(
+        summary={"job": job, "units": len(plan.units), "units_done": done},
+        lines=[
+            f"Slurm 작업 (job) {job}: 작업 단위 (units) {done:,} / {len(plan.units):,} 끝남 (done)",
+            f"스크립트 (script): {run.path / 'work' / 'slurm' / 'launch_script.slurm'}",
+            "작업이 끝나면 같은 명령을 다시 실행해 모으십시오 (run the same command again to gather)",
+        ],
     )
 
 

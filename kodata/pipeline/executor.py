@@ -23,6 +23,7 @@ from datatrove.pipeline.base import PipelineStep
 
 from kodata.pipeline.plan import Plan
 from kodata.pipeline.unit import live_file, run_unit, unit_file
+from kodata.pipeline.where import ClusterConfig
 from kodata.run.errors import UserError
 
 
@@ -34,7 +35,7 @@ class CleanStep(PipelineStep):
 
     def __init__(self, folder: str, config: Any, limit: int | None = None):
         super().__init__()
-        self.folder = folder
+        self.folder = str(Path(folder).absolute())
         self.config = config
         self.limit = limit
 
@@ -54,6 +55,8 @@ class CleanStep(PipelineStep):
         return iter(data or ())
 
 
+RAY_ROUNDS = 3
+"""Units whose worker was lost without a word are given out this often."""
 _plans: dict[Path, Plan] = {}
 
 
@@ -114,6 +117,8 @@ def _pool(workers: int) -> ProcessPoolExecutor:
     from multiprocessing import forkserver
 
     context = multiprocessing.get_context("forkserver")
+    # workers begin with everything imported; a worker that imports by itself needs a second and more for it
+    context.set_forkserver_preload(["kodata.pipeline.executor", "kodata.pipeline.count", "numpy"])
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         forkserver.ensure_running()
@@ -142,21 +147,61 @@ def _stop(pool: ProcessPoolExecutor, *, at_once: bool) -> None:
     pool.shutdown(wait=True, cancel_futures=True)
 
 
-def run_local(
-    folder: Path, plan: Plan, config: Any, *, workers: int, limit: int | None, watch: Callable[[], None]
-) -> None:
-    """Do all units that are not done yet on this machine."""
-    ranks = [i for i in range(len(plan.units)) if not unit_file(folder, i).exists()]
-    if not ranks:
-        return
+def run_units(
+    step: PipelineStep,
+    *,
+    name: str,
+    folder: Path,
+    tasks: int,
+    done: Callable[[int], bool],
+    executor: str = "local",
+    workers: int,
+    cluster: ClusterConfig | None = None,
+    watch: Callable[[], None],
+) -> str | None:
+    """Do all units that are not `done` where `executor` says; the door to executors for every verb that has units.
+
+    `step`: rank N does unit N and leaves a mark that `done` sees. `workers`: processes here, or units at a time on a
+    cluster (0 = no limit there). Returns None when all are done, else the Slurm job that will do them: run again to gather.
+    Raises UserError when units did not finish.
+    """
+    todo = [i for i in range(tasks) if not done(i)]
+    if not todo:
+        return None
     _plans.clear()  # a resumed run may have moved its plan's files
-    step = CleanStep(str(folder), config, limit)
-    # skip_completed: what is done is known by the unit files, which are written after the data and not before
-    executor = LocalExecutor(
-        [step],
-        tasks=len(plan.units),
-        workers=workers,
-        logging_dir=str(folder / "work" / "logs"),
-        skip_completed=False,
-    )
-    executor.run_ranks(ranks, watch)
+    if executor == "local":
+        # skip_completed: what is done is known by the unit files, which are written after the data and not before
+        logs = str(folder / "work" / "logs")
+        local = LocalExecutor([step], tasks=tasks, workers=workers, logging_dir=logs, skip_completed=False)
+        local.run_ranks(todo, watch)
+        return None
+    from kodata.pipeline import cluster as door
+
+    config = cluster or ClusterConfig()
+    if executor == "slurm":
+        if job := door.slurm_job(folder):
+            return job
+        return door.submit_slurm(
+            door.slurm_executor(step, name, folder, tasks, todo, workers, config), folder
+        )
+    missing = todo
+    for _ in range(RAY_ROUNDS):
+        door.run_ray(step, folder, tasks, missing, workers, config, watch)
+        missing = [i for i in missing if not done(i)]
+        if not missing:
+            return None
+        if any(
+            door.told(folder, i) for i in missing
+        ):  # the unit ran and failed; a lost worker leaves no word
+            break
+    raise door.failed_units(folder, missing)
+
+
+def clean_step(folder: Path, config: Any, limit: int | None) -> CleanStep:
+    """The step of `kodata clean` over a run folder."""
+    return CleanStep(str(folder), config, limit)
+
+
+def clean_done(folder: Path) -> Callable[[int], bool]:
+    """Whether a unit of `kodata clean` is done."""
+    return lambda index: unit_file(folder, index).exists()

@@ -1,6 +1,7 @@
 """Ids must be unique in a corpus: the second and later documents of an id get `~2`, `~3`, … in corpus order.
 
-A number that would give the id of another document is passed over. The entries in pii/ get the new ids too.
+A number that would give the id of another document is passed over. The entries in pii/ and trimmed/ get the new ids too. Each output
+(docs/, docs-en/, …) is a corpus of its own.
 
 Each unit leaves 8 bytes a kept document; they are compared in slices of the hash space, so that memory does not grow
 with the corpus. The renames are fixed in a file before any shard is rewritten: repeating the work changes nothing.
@@ -10,13 +11,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 from kodata.doc import Document, read_records, read_shard, write_shard
-from kodata.pii import TAGS
 from kodata.run.files import atomic_json, read_json_object
 
 SLICE_HASHES = 4_000_000
@@ -87,16 +86,20 @@ def _hash(id: str) -> int:
     return int.from_bytes(blake2b(id.encode("utf-8", "replace"), digest_size=8).digest(), "big")
 
 
-def _renames(folder: Path, units: int) -> dict[str, dict[str, str]]:
+def _renames(folder: Path, units: int, name: str) -> dict[str, dict[str, str]]:
     """unit -> place -> new id."""
-    files = [folder / "work" / "ids" / f"{i:05d}.bin" for i in range(units)]
+    ids_folder = folder / "work" / f"ids{name.removeprefix('docs')}"
+    present = [i for i in range(units) if (ids_folder / f"{i:05d}.bin").exists()]
+    files = [ids_folder / f"{i:05d}.bin" for i in present]
+    if not files:
+        return {}
     found: dict[int, set[int]] = {}
-    for unit, place in _duplicates(files):
-        found.setdefault(unit, set()).add(place)
+    for number, place in _duplicates(files):
+        found.setdefault(present[number], set()).add(place)
     ids = [
         (unit, place, document.id)
         for unit in sorted(found)
-        for place, document in enumerate(read_shard(_shard(folder, "docs", unit)))
+        for place, document in enumerate(read_shard(_shard(folder, name, unit)))
         if place in found[unit]
     ]
     free = _free_names(files, Counter(id for _, _, id in ids))
@@ -107,72 +110,35 @@ def _renames(folder: Path, units: int) -> dict[str, dict[str, str]]:
 
 
 def disambiguate(folder: Path, units: int) -> int:
-    """Make the ids of docs/ unique; the number of renamed documents."""
-    note = folder / "work" / "renames.json"
-    if note.exists():
-        renames = read_json_object(note)
-    else:
-        renames = _renames(folder, units)
-        atomic_json(note, renames)
-    for unit, names in renames.items():
-        _rewrite(folder, int(unit), {int(place): name for place, name in names.items()})
-    return sum(len(names) for names in renames.values())
+    """Make the ids of docs/, and of each docs-xx/, unique; the number of renamed documents."""
+    total = 0
+    for name in ["docs", *sorted(p.name for p in folder.glob("docs-*"))]:
+        note = folder / "work" / f"renames{name.removeprefix('docs')}.json"
+        if note.exists():
+            renames = read_json_object(note)
+        else:
+            renames = _renames(folder, units, name)
+            atomic_json(note, renames)
+        for unit, names in renames.items():
+            _rewrite(folder, name, int(unit), {int(place): id for place, id in names.items()})
+        total += sum(len(names) for names in renames.values())
+    return total
 
 
 def _shard(folder: Path, name: str, unit: int) -> Path:
     return folder / name / f"{unit:05d}.jsonl.zst"
 
 
-def _rewrite(folder: Path, unit: int, names: dict[int, str]) -> None:
-    shard = _shard(folder, "docs", unit)
-    with ExitStack() as stack:
-        out = stack.enter_context(write_shard(shard))
-        audit = _Audit(_shard(folder, "pii", unit), stack)
+def _rewrite(folder: Path, name: str, unit: int, names: dict[int, str]) -> None:
+    """New ids in one shard, and in what stands beside its documents in pii/ and trimmed/: by the place of the document."""
+    shard = _shard(folder, name, unit)
+    with write_shard(shard) as out:
         for place, document in enumerate(read_shard(shard)):
-            if place in names:
-                audit.renamed(document, names[place].rpartition("~")[0], names[place])
-                document = Document(names[place], document.text, document.source, document.meta)
-            else:
-                audit.renamed(document, document.id, document.id)
-            out.write(document)
-        audit.rest()
-
-
-class _Audit:
-    """Rewrites the personal-data entries of a unit beside its documents: both stand in the same order.
-
-    An entry belongs to the next document with its id, old or new (it was renamed before the run was killed), whose
-    text has the tags where the entry says.
-    """
-
-    def __init__(self, shard: Path, stack: ExitStack):
-        self._entries = (record for _, record in read_records(shard)) if shard.exists() else iter(())
-        self._out = stack.enter_context(write_shard(shard)) if shard.exists() else None
-        self._next = self._advance()
-
-    def _advance(self) -> dict[str, Any] | None:
-        """The next entry of a kept document; those of dropped ones are copied on the way."""
-        for entry in self._entries:
-            if entry["kept"]:
-                return entry
-            self._write(entry)
-        return None
-
-    def _write(self, entry: dict[str, Any]) -> None:
-        assert self._out is not None
-        self._out.write(entry)
-
-    def renamed(self, document: Document, old: str, new: str) -> None:
-        """Give the entry of this document, if it has one, its new id."""
-        entry = self._next
-        if entry is None or entry["id"] not in (old, new):
-            return
-        if all(document.text[start:end] == TAGS[kind] for kind, start, end in entry["found"]):
-            self._write({**entry, "id": new})
-            self._next = self._advance()
-
-    def rest(self) -> None:
-        """Copy what is left."""
-        while self._next is not None:
-            self._write(self._next)
-            self._next = self._advance()
+            out.write(Document(names.get(place, document.id), document.text, document.source, document.meta))
+    for beside in (_shard(folder, "pii", unit), _shard(folder, "trimmed", unit)):
+        if not beside.exists():
+            continue
+        with write_shard(beside) as out:
+            for _, entry in read_records(beside):
+                new = names.get(entry["n"]) if entry["in"] == name else None
+                out.write({**entry, "id": new} if new else entry)

@@ -6,8 +6,10 @@ Everything merges: numbers of units add up to numbers of the run, in any order o
 from __future__ import annotations
 
 from collections import Counter
+from functools import cache
 from hashlib import blake2b
 from math import log10
+from operator import attrgetter
 from typing import Any
 
 from kodata.rules import PROFILES, RULES, Drop
@@ -19,6 +21,8 @@ HISTOGRAMS: dict[str, tuple[float, float, int, bool]] = {
 }  # fmt: skip
 """measure -> (low, high, bins, decimal logarithm?)"""
 _BORDER_RULES = [rule for rule in RULES if rule.reason not in ("empty", "lost_text", "wrong_charset")]
+BORDER = 0.2
+"""A kept document stood at the border when a measure was within this share of its limit."""
 BORDER_SAMPLES, RANDOM_SAMPLES, MAX_SOURCES, SAMPLE_CHARS, FAILURES_SHOWN = 2, 4, 500, 600, 50
 OTHER_SOURCES = "(그 밖, others)"
 _COUNTS = (
@@ -32,8 +36,26 @@ _COUNTS = (
     "bytes_in",
     "bytes_out",
     "boilerplate",
+    "rejoined",
+    "hanyang_pua",
     "pii_documents",
 )
+
+
+TABLES = ("kinds", "sources", "licences", "languages", "pii_sources", "arguments")
+"""Names of the tables of counters: a key and what it counted."""
+
+
+_HISTOGRAM_LIST = list(HISTOGRAMS.items())
+_HISTOGRAM_VALUES = attrgetter(*HISTOGRAMS)
+
+
+@cache
+def _borders(profile: str) -> list[tuple[str, str, float, float, float]]:
+    """(reason, measure, limit, low, high) of the rules of a profile whose border cases are shown: those between low and
+    high, which are a little wide."""
+    limits = [(r.reason, r.measure, PROFILES[profile].get(r.reason)) for r in _BORDER_RULES]
+    return [(r, m, n, n * (1 - 1.01 * BORDER), n * (1 + 1.01 * BORDER)) for r, m, n in limits if n]
 
 
 def _order(identity: str) -> str:
@@ -51,6 +73,8 @@ class Numbers:
         self.kinds: dict[str, Counter[str]] = {}
         self.sources: dict[str, Counter[str]] = {}
         self.licences: dict[str, Counter[str]] = {}
+        self.languages: dict[str, Counter[str]] = {}
+        self.pii_sources: dict[str, Counter[str]] = {}
         self.arguments: dict[str, Counter[str]] = {}
         self.histograms: dict[str, list[int]] = {name: [0] * spec[2] for name, spec in HISTOGRAMS.items()}
         self.failures: list[dict[str, str]] = []
@@ -65,12 +89,18 @@ class Numbers:
 
     def measured(self, found: Measures) -> None:
         """Count a document in the histograms."""
-        for name, (low, high, bins, logarithm) in HISTOGRAMS.items():
-            value = getattr(found, name)
+        for (name, (low, high, bins, logarithm)), value in zip(
+            _HISTOGRAM_LIST, _HISTOGRAM_VALUES(found), strict=True
+        ):
             if logarithm:
                 value = log10(value) if value > 0 else 0
             place = int((value - low) / (high - low) * bins)
-            self.histograms[name][min(max(place, 0), bins - 1)] += 1
+            self.histograms[name][0 if place < 0 else place if place < bins else bins - 1] += 1
+
+    def wants(self, name: str, order: float | str, limit: int, identity: str) -> bool:
+        """Would `sample` keep it?"""
+        kept = self.samples.get(name)
+        return kept is None or len(kept) < limit or (order, identity) < (kept[-1][0], kept[-1][1]["id"])
 
     def sample(self, name: str, order: float | str, limit: int, make: dict[str, Any]) -> None:
         """Keep a sample if its order is among the smallest `limit` of its name."""
@@ -88,35 +118,33 @@ class Numbers:
         """Take samples of a decided document: at random, and where the value stood close to a limit."""
         base = {"id": identity, "source": source, "profile": profile}
         if drop is not None:
-            note = {"value": round(drop.value, 4), "limit": drop.limit, "reason": drop.reason}
             distance = abs(drop.value - drop.limit) / (abs(drop.limit) or 1)
-            self.sample(
-                f"border-drop/{drop.reason}", distance, BORDER_SAMPLES, {**base, **note, "text": text}
-            )
-            self.sample(
-                f"drop/{drop.reason}", _order(identity), RANDOM_SAMPLES, {**base, **note, "text": text}
-            )
+            for name, place, most in (
+                (f"border-drop/{drop.reason}", distance, BORDER_SAMPLES),
+                (f"drop/{drop.reason}", _order(identity), RANDOM_SAMPLES),
+            ):
+                if self.wants(name, place, most, identity):
+                    note = {"value": round(drop.value, 4), "limit": drop.limit, "reason": drop.reason}
+                    self.sample(name, place, most, {**base, **note, "text": text})
             return
-        self.sample("keep", _order(identity), RANDOM_SAMPLES * 3, {**base, "text": text})
-        limits = PROFILES[profile]
-        for rule in _BORDER_RULES:
-            limit = limits.get(rule.reason)
-            if not limit:
+        order = _order(identity)
+        if self.wants("keep", order, RANDOM_SAMPLES * 3, identity):
+            self.sample("keep", order, RANDOM_SAMPLES * 3, {**base, "text": text})
+        for reason, measure, limit, low, high in _borders(profile):
+            value = getattr(found, measure)
+            if not low < value < high:
                 continue
-            value = getattr(found, rule.measure)
             distance = abs(value - limit) / limit
-            if distance < 0.2:
-                note = {"value": round(value, 4), "limit": limit, "reason": rule.reason}
-                self.sample(
-                    f"border-keep/{rule.reason}", distance, BORDER_SAMPLES, {**base, **note, "text": text}
-                )
+            if distance < BORDER and self.wants(f"border-keep/{reason}", distance, BORDER_SAMPLES, identity):
+                note = {"value": round(value, 4), "limit": limit, "reason": reason}
+                self.sample(f"border-keep/{reason}", distance, BORDER_SAMPLES, {**base, **note, "text": text})
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able form."""
         return {
             "counts": dict(self.counts), "reasons": dict(self.reasons), "pii": dict(self.pii), "histograms": self.histograms,
             "failures": self.failures, "samples": self.samples,
-            **{name: {key: dict(value) for key, value in getattr(self, name).items()} for name in ("kinds", "sources", "licences", "arguments")},
+            **{name: {key: dict(value) for key, value in getattr(self, name).items()} for name in TABLES},
         }  # fmt: skip
 
     def add(self, other: dict[str, Any]) -> None:
@@ -124,7 +152,7 @@ class Numbers:
         self.counts.update(other["counts"])
         self.reasons.update(other["reasons"])
         self.pii.update(other["pii"])
-        for name in ("kinds", "sources", "licences", "arguments"):
+        for name in TABLES:
             for key, value in other[name].items():
                 self.row(getattr(self, name), key).update(value)
         for name, values in other["histograms"].items():

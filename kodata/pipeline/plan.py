@@ -19,6 +19,7 @@ from kodata.run.progress import note
 from kodata.sources.forms import parts
 from kodata.sources.hub import PREFIX, parse
 from kodata.sources.record import Part, Settings, SourceRule
+from kodata.sources.stdin import SPOOL
 
 FORMAT = 1
 SMALLEST_UNIT, LARGEST_UNIT, WANTED_UNITS = 4 << 20, 256 << 20, 64
@@ -103,6 +104,8 @@ def _plan(arguments: list[str], settings: list[Settings], units: list[list[Part]
 def _named(argument: str, path: Path) -> str:
     """How a file is called in ids: from the given folder on, or with its own folder's name."""
     root = Path(argument)
+    if path.parent.name.endswith(SPOOL):
+        return path.name  # standard input has no folder
     if root.is_dir():
         return (
             str(Path(root.resolve().name) / path.relative_to(root))

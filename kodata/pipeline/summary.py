@@ -18,10 +18,11 @@ def summary(numbers: Numbers, renamed: int, units: int) -> dict[str, Any]:
         "in": counts["in"], "kept": counts["kept"], "dropped": counts["dropped"], "failed": counts["failed"],
         "reasons": dict(numbers.reasons.most_common()), "chars_in": counts["chars_in"], "chars_out": counts["chars_out"],
         "bytes_in": counts["bytes_in"], "bytes_out": counts["bytes_out"], "pieces_of_long_texts": counts["split"],
-        "boilerplate_lines": counts["boilerplate"], "pii": dict(numbers.pii.most_common()), "pii_documents": counts["pii_documents"],
+        "boilerplate_lines": counts["boilerplate"], "rejoined": counts["rejoined"], "hanyang_pua": counts["hanyang_pua"], "pii": dict(numbers.pii.most_common()), "pii_documents": counts["pii_documents"],
         "renamed_ids": renamed, "units": units,
         "kinds": {key: dict(value) for key, value in sorted(numbers.kinds.items())},
         "sources": {key: dict(value) for key, value in sorted(numbers.sources.items())},
+        "languages": {key: dict(value) for key, value in sorted(numbers.languages.items())},
         "licences": {key: dict(value) for key, value in sorted(numbers.licences.items())},
     }  # fmt: skip
 
@@ -53,6 +54,10 @@ def says(numbers: Numbers, facts: dict[str, Any], folder: Path, failed: int, sec
     if facts["pii"]:
         found = " · ".join(f"{TAGS[kind]} {n:,}" for kind, n in numbers.pii.most_common(4))
         lines.append(f"개인정보 (personal data) {sum(facts['pii'].values()):,}: {found}")
+    routed = {name: v.get("kept", 0) for name, v in facts["languages"].items() if name != "ko"}
+    if routed:
+        told = " · ".join(f"{name} {n:,} → {folder / f'docs-{name}'}" for name, n in routed.items())
+        lines.append(f"다른 언어 (other languages): {told}")
     if facts["renamed_ids"]:
         lines.append(f"겹친 id 를 바꿈 (duplicate ids renamed): {facts['renamed_ids']:,}")
     if not facts["kept"]:
@@ -64,6 +69,7 @@ def says(numbers: Numbers, facts: dict[str, Any], folder: Path, failed: int, sec
         for name, value in sorted(numbers.licences.items(), key=lambda kv: -kv[1]["in"])[:5]
     )
     lines.append(f"라이선스 (licences): {licences}")
+    lines.append(f"데이터 카드 (data card) {folder / 'DATA_CARD.md'}")
     lines.append(f"시간 (time) {clock(seconds)} · 보고서 (report) {folder / 'report.html'}")
     return lines
 
@@ -100,6 +106,8 @@ def blocks(numbers: Numbers, facts: dict[str, Any], config: Any) -> list[dict[st
                 "크기 (bytes in → out)": f"{facts['bytes_in'] / 1e6:,.2f} MB → {facts['bytes_out'] / 1e6:,.2f} MB",
                 "긴 글을 나눈 조각 (extra pieces of long texts)": facts["pieces_of_long_texts"],
                 "잘라 낸 군더더기 줄 (boilerplate lines cut)": facts["boilerplate_lines"],
+                "줄을 이은 문서 (documents with wrapped lines joined)": facts["rejoined"],
+                "남은 한양 PUA 옛한글 (old Hangul left in the private use area)": facts["hanyang_pua"],
                 "바꾼 id (renamed duplicate ids)": facts["renamed_ids"],
                 "프로파일 (profile)": config.profile,
             },
@@ -113,6 +121,8 @@ def blocks(numbers: Numbers, facts: dict[str, Any], config: Any) -> list[dict[st
         _sources(b, numbers),
         _table(b, "라이선스 (licences)", "라이선스 (licence)", numbers.licences),
     ]
+    if len(numbers.languages) > 1:
+        report.append(_table(b, "언어 (languages)", "언어 (language)", numbers.languages))
     if numbers.pii:
         rows = [[TAGS[kind], n] for kind, n in numbers.pii.most_common()]
         report.append(
@@ -121,6 +131,16 @@ def blocks(numbers: Numbers, facts: dict[str, Any], config: Any) -> list[dict[st
                 ["표 (tag)", "수 (count)"],
                 rows,
                 f"문서 (documents) {facts['pii_documents']:,}",
+            )
+        )
+        kinds = [kind for kind, _ in numbers.pii.most_common(8)]
+        by_source = sorted(numbers.pii_sources.items(), key=lambda kv: (-sum(kv[1].values()), kv[0]))
+        report.append(
+            b.table(
+                "출처별 개인정보 (personal data by source)",
+                ["출처 (source)", *(TAGS[kind] for kind in kinds)],
+                [[source, *(found[kind] for kind in kinds)] for source, found in by_source[:40]],
+                "자리는 pii/, 값은 어디에도 없음 (places in pii/, values nowhere)",
             )
         )
     limits = PROFILES["web" if config.profile == "auto" else config.profile]
@@ -199,7 +219,7 @@ def _histogram(b: Any, name: str, counts: list[int], limits: dict[str, float]) -
 
 def _samples(b: Any, numbers: Numbers) -> list[dict[str, Any]]:
     found = []
-    for reason in (*(rule.reason for rule in RULES), "spam", "no_licence"):
+    for reason in (*(rule.reason for rule in RULES), "translated", "lone_particles", "spam", "no_licence"):
         items: list[dict[str, Any]] = []
         for name, label in (
             (f"border-keep/{reason}", "남김 (kept)"),

@@ -21,6 +21,11 @@ def _at_least(smallest: int, flag: str, largest: int = 2**63 - 1) -> Any:
     return check
 
 
+def check_limit(limit: int | None) -> None:
+    """The check of `--limit`, also for callers from Python. Raises UsageError below 1."""
+    _at_least(1, "--limit")(None, limit)
+
+
 Inputs = Annotated[
     list[str], Parameter(help="입력 파일·폴더·글롭 (input files, folders or globs)", negative=())
 ]

@@ -22,7 +22,7 @@ from kodata.run.result import Result
 
 FORMAT = 1
 KEY_LIBRARIES = (
-    "kobitnet", "numpy", "datatrove", "kiwipiepy", "ftfy", "tokenizers", "tiktoken", "sentencepiece",
+    "kobitnet", "numpy", "datatrove", "py3langid", "kiwipiepy", "ftfy", "tokenizers", "tiktoken", "sentencepiece",
     "torch", "transformers",
 )  # fmt: skip
 
@@ -36,6 +36,7 @@ class RunFolder:
     target: Path | None = None
     done: bool = False
     resuming: bool = False
+    suspended: bool = False
     _started: float = field(default_factory=time.monotonic)
 
     @property
@@ -76,6 +77,12 @@ class RunFolder:
             handle.write(render(title, result.report, subtitle=str(self.output), meta=self.manifest))
         self.done = True
         return result
+
+    def suspend(self, *, summary: Mapping[str, Any], lines: Iterable[str] = ()) -> Result:
+        """Leave the run unfinished on purpose: its units were given to a cluster. The same command takes it up again."""
+        self._close("submitted")
+        self.suspended = True
+        return Result(path=self.output, summary=dict(summary), lines=list(lines))
 
     def _close(self, status: str, error: str = "") -> None:
         self.manifest["status"] = status
@@ -146,7 +153,7 @@ def open_run(
             run.manifest = old
             yield run
             return
-        if run.resuming:
+        if run.resuming and old.get("status") != "submitted":  # workers of a cluster may be writing
             _remove_leftovers(path, target)
         manifest["status"] = "running"
         atomic_json(manifest_file, manifest)
@@ -158,7 +165,7 @@ def open_run(
         except BaseException as error:
             run._close("failed", str(error)[:500])
             raise
-        if not run.done:
+        if not (run.done or run.suspended):
             run._close("failed", "the verb ended without a result")
 
 

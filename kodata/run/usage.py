@@ -49,6 +49,7 @@ HABITS = {
 EXTRAS = {
     "torch": "train", "transformers": "train", "accelerate": "train", "safetensors": "train",
     "ray": "ray", "trl": "test", "hypothesis": "test", "pytest": "test", "gguf": "train",
+    "starlette": "serve", "uvicorn": "serve",
 }  # fmt: skip
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
+from kodata.sources.pagemeta import iso_date
 from kodata.sources.record import Record, Settings
 
 TEXT_KEYS = (
@@ -16,7 +18,15 @@ TEXT_KEYS = (
 _ID_KEYS = ("id", "doc_id", "docid", "document_id", "uid")
 _LICENCE_KEYS = ("licence", "license", "라이선스")
 _URL_KEYS = ("url", "url_or_path")
-_TITLE_KEYS = ("title", "제목")
+_TITLE_KEYS = ("title", "headline", "제목", "기사제목")
+_BYLINE_KEYS = ("byline", "author", "reporter", "writer", "기자", "기자명", "글쓴이", "저자")
+_DATE_KEYS = (
+    "date", "published", "published_at", "published_date", "publish_date", "pub_date", "pubdate", "pubDate", "datePublished",
+    "created_at", "write_date", "선고일자", "시행일자", "작성일", "입력일", "등록일", "보도일", "발행일", "게재일", "일자", "날짜",
+)  # fmt: skip
+_FIXED = (
+    ("licence", _LICENCE_KEYS), ("url", _URL_KEYS), ("title", _TITLE_KEYS), ("byline", _BYLINE_KEYS), ("date", _DATE_KEYS),
+)  # fmt: skip
 _PLACEHOLDER = re.compile(r"\{([^{}\n]{1,100})\}")
 _MISSING = object()
 
@@ -58,6 +68,13 @@ def keys_seen(row: Mapping[str, Any]) -> str:
     return ", ".join(names) + (" …" if len(row) > 15 else "")
 
 
+@lru_cache(maxsize=256)
+def _text_names(names: Iterable[Any]) -> tuple[Any, ...]:
+    """Those names that stand for a text, the likeliest first. Rows of one file have the same names."""
+    lowered = {str(name).strip().lower(): name for name in names}
+    return tuple(lowered[key] for key in TEXT_KEYS if key in lowered)
+
+
 def find_text(row: Mapping[str, Any], field: str | None) -> tuple[str, set[str]]:
     """(text, keys it was made of). Raises NoText naming the keys seen."""
     if field and is_template(field):
@@ -79,16 +96,35 @@ def find_text(row: Mapping[str, Any], field: str | None) -> tuple[str, set[str]]
         if text is None:
             raise NoText(f'"{field}" 에 글이 없음 (no text there). 있는 열쇠 (keys): {keys_seen(row)}')
         return text, {field}
-    lowered = {str(key).strip().lower(): key for key in row}
-    for key in TEXT_KEYS:
-        if key in lowered and isinstance(row[lowered[key]], str):
-            return row[lowered[key]], {lowered[key]}
-    for key in TEXT_KEYS:  # null and lists of lines only when nothing is a plain string
-        if key in lowered and (text := _string(row[lowered[key]])) is not None:
-            return text, {lowered[key]}
+    names = _text_names(tuple(row)) if len(row) <= 64 else _text_names.__wrapped__(row)
+    for name in names:
+        if isinstance(row[name], str):
+            return row[name], {name}
+    for name in names:  # null and lists of lines only when nothing is a plain string
+        if (text := _string(row[name])) is not None:
+            return text, {name}
     raise NoText(
         f"본문 열쇠를 못 찾음 (no known text key). 있는 열쇠 (keys): {keys_seen(row)}; --text-field 로 고르십시오"
     )
+
+
+@lru_cache(maxsize=256)
+def _fixed_names(names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """(name in meta, name here) of those names that have a fixed one, in the order of the table."""
+    return tuple((name, key) for name, keys in _FIXED for key in keys if key in names)
+
+
+def fixed_meta(values: Mapping[str, Any], known: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Values under the names meta has for licence, url, title, byline and date (where `known` has none), the others as
+    they are called."""
+    rest = dict(values)
+    meta: dict[str, Any] = {}
+    for name, key in _fixed_names(tuple(rest)) if len(rest) <= 64 else _fixed_names.__wrapped__(tuple(rest)):
+        if isinstance(rest.get(key), str):
+            value = rest.pop(key)
+            if value and not meta.get(name) and not (known or {}).get(name):
+                meta[name] = iso_date(value) or value if name == "date" else value
+    return meta | rest
 
 
 def record(row: Mapping[str, Any], place: str, settings: Settings) -> Record:
@@ -111,13 +147,7 @@ def record(row: Mapping[str, Any], place: str, settings: Settings) -> Record:
             identity = str(rest.pop(key)).strip()
             break
     source = rest.pop("source", "")
-    for name, keys in (("licence", _LICENCE_KEYS), ("url", _URL_KEYS), ("title", _TITLE_KEYS)):
-        for key in keys:
-            if isinstance(rest.get(key), str):
-                value = rest.pop(key)
-                if value and not meta.get(name):
-                    meta[name] = value
-    meta.update(rest)
+    meta.update(fixed_meta(rest, meta))
     for name, value in (("licence", settings.licence), ("kind", settings.kind)):
         if value is not None and not meta.get(name):
             meta[name] = value

@@ -3,30 +3,40 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
+from kodata.sources.aihub.conll import is_conll, read_conll
+from kodata.sources.archives import explain, pieces_of, read_nested, tar_parts, zip_parts
+from kodata.sources.epub import read_epub
+from kodata.sources.gettext import read_po
 from kodata.sources.html import read_html
 from kodata.sources.hub import PREFIX, dataset_parts, read_dataset
+from kodata.sources.hwp import OLE_MAGIC, read_hwp
+from kodata.sources.hwpx import read_hwpx
 from kodata.sources.plain import read_text
 from kodata.sources.record import Failure, Part, Record, Settings
 from kodata.sources.rows import read_arrow, read_csv, read_json, read_jsonl, read_parquet, read_xlsx
-from kodata.sources.streams import BLOCK, BrokenInput, member_name, open_bytes, open_zip, packing
+from kodata.sources.streams import BLOCK, BrokenInput, open_bytes, packing
+from kodata.sources.warc import read_warc
+from kodata.sources.xml import read_xml
 
 _READERS = {
     "text": read_text, "jsonl": read_jsonl, "json": read_json, "csv": read_csv, "tsv": read_csv, "xlsx": read_xlsx,
-    "parquet": read_parquet, "arrow": read_arrow, "html": read_html,
+    "parquet": read_parquet, "arrow": read_arrow, "html": read_html, "warc": read_warc, "epub": read_epub, "hwpx": read_hwpx, "hwp": read_hwp,
+    "xml": read_xml, "po": read_po,
 }  # fmt: skip
-FORMS = (*_READERS, "zip", "hf")
+FORMS = (*_READERS, "zip", "tar", "hf")
 _SUFFIXES = {
     ".txt": "text", ".text": "text", ".md": "text", ".markdown": "text", ".rst": "text", ".rmd": "text", ".log": "text",
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".ipynb": "json", ".csv": "csv", ".tsv": "tsv", ".xlsx": "xlsx",
-    ".parquet": "parquet", ".arrow": "arrow", ".html": "html", ".htm": "html", ".xhtml": "html", ".zip": "zip",
+    ".parquet": "parquet", ".arrow": "arrow", ".html": "html", ".htm": "html", ".xhtml": "html", ".zip": "zip", ".tar": "tar",
+    ".warc": "warc", ".arc": "warc", ".epub": "epub", ".hwpx": "hwpx", ".hwp": "hwp", ".xml": "xml", ".nxml": "xml", ".po": "po",
 }  # fmt: skip
 _DATASET_FILES = {"dataset_info.json", "state.json", "dataset_dict.json"}
 _TEXT_EXPANDS = 4
 """About how much longer packed text is when unpacked; only to balance work units."""
-MAX_MEMBERS = 1_000_000
 
 
 def recognise(name: str, head: bytes) -> str:
@@ -36,7 +46,14 @@ def recognise(name: str, head: bytes) -> str:
     if suffix in _SUFFIXES:
         return _SUFFIXES[suffix]
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:512].lower()
+    if start.startswith(b"pk\x03\x04") and start[30:38] == b"mimetype":
+        return "epub" if b"epub+zip" in start else "hwpx" if b"hwp+zip" in start else "zip"
+    if start.startswith(b"<?xml"):
+        return "html" if b"<html" in start else "xml"
     for magic, form in (
+        (OLE_MAGIC, "hwp"),
+        (b"hwp document file v", "hwp"),
+        (b"warc/", "warc"),
         (b"pk\x03\x04", "zip"),
         (b"par1", "parquet"),
         (b"arrow1", "arrow"),
@@ -70,19 +87,31 @@ def parts(path: Path, name: str, form: str, unit_bytes: int, argument: int) -> l
         return []  # the library's own notes beside its data files
     if path.name == "dataset_dict.json":
         return []
+    pieces = pieces_of(path)
+    if pieces and (not pieces.first or pieces.joined):
+        return []  # read with the first part, or from the whole that lies beside them
+    bare = pieces.name if pieces else path.name
     if form == "auto":
-        form = recognise(path.name, _head(text, path.name))
-    size = os.path.getsize(path)
-    packed = packing(path.name)[1] or form in ("parquet", "xlsx")
+        form = recognise(bare, b"" if pieces else _head(text, path.name))
+    size = pieces.size if pieces else os.path.getsize(path)
+    packed = packing(bare)[1] or form in ("parquet", "xlsx", "epub", "hwpx")
     whole = Part(
         path=text, name=name, form=form, size=size * (_TEXT_EXPANDS if packed else 1), argument=argument
     )
+    if pieces:
+        if pieces.lack:
+            return [_with(whole, form="lack")]
+        whole = _with(whole, name=str(PurePosixPath(name).with_name(bare)), segments=pieces.segments)
+        if form not in ("zip", "tar"):
+            return [whole]
     if form == "jsonl" and not packed and size > 2 * unit_bytes:
         return _ranges(whole, unit_bytes)
     if form == "parquet":
         return _row_groups(whole, unit_bytes)
     if form == "zip":
-        return _members(whole)
+        return zip_parts(whole, recognise)
+    if form == "tar":
+        return tar_parts(whole, recognise)
     return [whole]
 
 
@@ -138,53 +167,23 @@ def _row_groups(whole: Part, unit_bytes: int) -> list[Part]:
     return found or [whole]
 
 
-def _members(whole: Part) -> list[Part]:
-    try:
-        archive = open_zip(whole.path)
-    except BrokenInput:
-        return [whole]
-    found: list[Part] = []
-    with archive:
-        for number, info in enumerate(archive.infolist()[:MAX_MEMBERS]):
-            name = member_name(info)
-            bare = PurePosixPath(name.lstrip("/")).name
-            if info.is_dir() or bare.startswith(".") or "__MACOSX" in name:
-                continue
-            head = b""
-            if PurePosixPath(packing(bare)[0].lower()).suffix not in _SUFFIXES:
-                try:
-                    with open_bytes(whole.path, bare, number) as handle:
-                        head = handle.read(4096)
-                except BrokenInput:
-                    pass
-            form = recognise(bare, head)
-            found.append(
-                _with(
-                    whole,
-                    name=f"{whole.name}!{name}",
-                    form="nested" if form == "zip" else form,
-                    member=number,
-                    size=info.file_size,
-                )
-            )
-    return found or [whole]
-
-
 def read(part: Part, settings: Settings) -> Iterator[Record | Failure]:
     """Records of one part. What cannot be read is a Failure; only a bug raises."""
     if part.form == "hf":
         yield from read_dataset(part, settings)
         return
-    reader = _READERS.get(part.form)
-    if reader is None:
-        yield Failure(part.label, "", _no_reader(part))
-        return
     last, nothing = "", True
     try:
-        with open_bytes(part.path, part.name, part.member) as handle:
-            for item in reader(handle, part, settings):
-                last, nothing = item.place, False
-                yield item
+        if part.form == "nested":
+            found = read_nested(part, recognise, lambda handle, inner: _read(handle, inner, settings))
+        elif part.form not in _READERS:
+            yield Failure(part.label, "", no_reader(part))
+            return
+        else:
+            found = _open(part, settings)
+        for item in found:
+            last, nothing = item.place, False
+            yield item
     except BrokenInput as error:
         yield Failure(part.label, f"{last}+" if last else "", str(error))
         return
@@ -192,14 +191,28 @@ def read(part: Part, settings: Settings) -> Iterator[Record | Failure]:
         yield Failure(part.label, "", "빈 파일: 기록이 없음 (empty: no record)")
 
 
-def _no_reader(part: Part) -> str:
-    if part.form == "zip":
-        try:
-            open_zip(part.path).close()
-        except BrokenInput as error:
-            return str(error)
-        return "빈 zip (empty zip)"
-    if part.form == "nested":
-        return "zip 안의 zip: 먼저 푸십시오 (zip inside a zip: unpack it first)"
+def _open(part: Part, settings: Settings) -> Iterator[Record | Failure]:
+    with open_bytes(part.path, part.name, part.member, part.segments) as handle:
+        yield from _reader(handle, part)(handle, part, settings)
+
+
+def _reader(handle: BinaryIO, part: Part) -> Callable[..., Iterator[Record | Failure]]:
+    if part.form == "text" and hasattr(handle, "peek") and is_conll(handle.peek(4096)[:4096]):
+        return read_conll
+    return _READERS[part.form]
+
+
+def _read(handle: BinaryIO, part: Part, settings: Settings) -> Iterator[Record | Failure]:
+    """Records of an open file inside a nested archive."""
+    if part.form not in _READERS:
+        yield Failure(part.label, "", no_reader(part))
+        return
+    yield from _reader(handle, part)(handle, part, settings)
+
+
+def no_reader(part: Part) -> str:
+    """Why a part of a form without a reader gives nothing, for the user."""
+    if reason := explain(part):
+        return reason
     suffix = PurePosixPath(packing(part.name)[0]).suffix or part.name
     return f"읽을 줄 모르는 꼴 (unknown form): {suffix}; 글이면 --source text (if it is text)"

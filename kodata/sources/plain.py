@@ -4,15 +4,38 @@ from __future__ import annotations
 
 import codecs
 import io
+import re
 from collections.abc import Iterator
-from typing import BinaryIO
+from pathlib import PurePosixPath
+from typing import Any, BinaryIO
 
+from kodata.sources.fields import fixed_meta
 from kodata.sources.record import Part, Record, Settings
-from kodata.sources.streams import BLOCK, BrokenInput
+from kodata.sources.streams import BLOCK, BrokenInput, packing
 from kodata.text.encoding import sniff
 
 PIECE_CHARS = 4_000_000
 """A document over twice this is given in pieces, cut at a newline, so that memory stays flat."""
+
+_MARKDOWN = {".md", ".markdown", ".rmd", ".qmd", ".mdx"}
+_FRONT = re.compile(r"\s*---[ \t]*\n(.{1,8000}?)\n(?:---|\.\.\.)[ \t]*(?:\n|$)", re.S)
+
+
+def front_matter(text: str) -> tuple[str, dict[str, Any]]:
+    """(text without the YAML block a Markdown file begins with, its plain values as meta); as it is when there is none."""
+    found = _FRONT.match(text)
+    if not found:
+        return text, {}
+    import yaml
+
+    try:
+        values = yaml.load(found[1], Loader=yaml.BaseLoader)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return text, {}
+    if not isinstance(values, dict):
+        return text, {}
+    plain = {str(k)[:100]: v[:1000] for k, v in values.items() if isinstance(v, str) and v.strip()}
+    return text[found.end() :], fixed_meta(plain)
 
 
 def _decoded(handle: BinaryIO) -> Iterator[str]:
@@ -52,10 +75,14 @@ def read_text(handle: BinaryIO, part: Part, settings: Settings) -> Iterator[Reco
         for name, value in (("licence", settings.licence), ("kind", settings.kind))
         if value is not None
     }
+    markdown = PurePosixPath(packing(part.name)[0].lower()).suffix in _MARKDOWN
     number = 0
     for text in _documents(_decoded(handle), separator):
         number += 1
+        own: dict[str, Any] = {}
+        if markdown and number == 1 and not separator:
+            text, own = front_matter(text)
         if not text.strip() and (separator or not text):
             continue
         place = str(number) if separator or number > 1 else ""
-        yield Record(text, place, None, settings.source, {**meta, "file": part.name})
+        yield Record(text, place, None, settings.source, {**own, **meta, "file": part.name})

@@ -24,7 +24,7 @@ class SourceRule:
     profile: str | None = None
     """정제 프로파일 (cleaning profile)"""
     form: str | None = None
-    """읽는 꼴: text jsonl json csv tsv xlsx parquet html (form of the file)"""
+    """읽는 꼴: text jsonl json csv tsv xlsx parquet html warc epub hwp hwpx xml po (form of the file)"""
     split: str | None = None
     """text 파일을 문서로 나누는 법: file | line | blank (how a text file becomes documents)"""
 
@@ -48,7 +48,7 @@ class Part:
 
     path: file (or `hf:` address); name: how the file is called in ids, independent of where its folder stands;
     start, end: byte range of plain JSONL or row groups of Parquet (end 0 = to the end), line: lines or rows before start;
-    member: index in a zip; shard, shards: which piece of a Hub dataset; size: about how many bytes of text.
+    member: index in a zip; segments: where the file's bytes lie when they are in pieces or inside another file; shard, shards: which piece of a Hub dataset; size: about how many bytes of text.
     """
 
     path: str
@@ -58,6 +58,7 @@ class Part:
     end: int = 0
     line: int = 0
     member: int = -1
+    segments: list[list[Any]] = field(default_factory=list)
     shard: int = 0
     shards: int = 1
     size: int = 0
@@ -67,7 +68,7 @@ class Part:
     @property
     def label(self) -> str:
         """What messages call it: the path the user can open, and the member of a zip."""
-        member = self.name.partition("!")[2] if self.member >= 0 else ""
+        member = self.name.partition("!")[2] if self.member >= 0 or self.segments else ""
         return f"{self.path}!{member}" if member else self.path
 
 
@@ -80,6 +81,8 @@ class Record:
     id: str | None = None
     source: str = ""
     meta: dict[str, Any] = field(default_factory=dict)
+    drop: str = ""
+    """Why the reader itself says that this is no document (`chat_material`); written to dropped/ with this reason."""
 
 
 @dataclass(slots=True)

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 from kodata.sources.fields import TEXT_KEYS, NoText, record
@@ -41,10 +42,10 @@ def _loads(data: bytes) -> Any:
         return json.loads(data.decode("utf-8", "strict").lstrip("\ufeff"))
 
 
-def _lines(handle: BinaryIO, part: Part) -> Iterator[tuple[int, bytes | None]]:
+def lines(handle: BinaryIO, start: int, end: int, number: int) -> Iterator[tuple[int, bytes | None]]:
     """(line number, line); None for a line over the limit, which is skipped without being held."""
-    position, number = part.start, part.line
-    while not part.end or position < part.end:
+    position = start
+    while not end or position < end:
         line = handle.readline(MAX_LINE_BYTES + 1)
         if not line:
             return
@@ -59,46 +60,80 @@ def _lines(handle: BinaryIO, part: Part) -> Iterator[tuple[int, bytes | None]]:
             yield number, line
 
 
-def read_jsonl(handle: BinaryIO, part: Part, settings: Settings) -> Iterator[Record | Failure]:
-    """JSON lines in UTF-8 (a CP949 line is understood); UTF-16 files are decoded first."""
-    if part.start == 0:
+def json_lines(
+    handle: BinaryIO, start: int = 0, end: int = 0, line: int = 0
+) -> Iterator[tuple[int, Any, str]]:
+    """(line number, value, "") of JSON lines in UTF-8, UTF-16 with its mark, or CP949; (number, None, why) for a broken one.
+
+    `start`, `end`: bytes to read from and to (0 = the end); `line`: lines before `start`. Blank lines are passed over.
+    """
+    if start == 0:
         head = handle.peek(4)[:4]  # type: ignore[attr-defined]
         if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             text = io.TextIOWrapper(handle, "utf-16", "replace", newline="\n")
             for number, decoded in enumerate(text, 1):
-                yield from _line(number, decoded.encode("utf-8", "surrogatepass"), part, settings)
+                if decoded.strip():
+                    yield number, *_value(decoded.encode("utf-8", "surrogatepass"))
             return
     else:
-        handle.seek(part.start)
-    for number, line in _lines(handle, part):
-        if line is None:
-            yield Failure(
-                part.label,
-                str(number),
-                f"한 줄이 {MAX_LINE_BYTES >> 20} MiB를 넘음 (line over {MAX_LINE_BYTES >> 20} MiB)",
-            )
-        else:
-            yield from _line(number, line, part, settings)
+        handle.seek(start)
+    for number, raw in lines(handle, start, end, line):
+        if raw is None:
+            limit = MAX_LINE_BYTES >> 20
+            yield number, None, f"한 줄이 {limit} MiB를 넘음 (line over {limit} MiB)"
+            continue
+        if number == 1 and raw.startswith(codecs.BOM_UTF8):
+            raw = raw[3:]
+        if raw := raw.strip(b" \t\r\n\0"):
+            yield number, *_value(raw)
 
 
-def _line(number: int, line: bytes, part: Part, settings: Settings) -> Iterator[Record | Failure]:
-    if number == 1 and line.startswith(codecs.BOM_UTF8):
-        line = line[3:]
-    line = line.strip(b" \t\r\n\0")
-    if not line:
-        return
+def _value(line: bytes) -> tuple[Any, str]:
+    """(value, "") of one line, or (None, why it is none)."""
     try:
-        row = _loads(line)
+        value = _loads(line)
     except UnicodeDecodeError as error:
         try:
-            row = json.loads(line.decode("cp949"))
+            value = json.loads(line.decode("cp949"))
         except ValueError:
-            yield Failure(part.label, str(number), f"UTF-8이 아닌 글자 (bad UTF-8 at byte {error.start + 1})")
-            return
+            return None, f"UTF-8이 아닌 글자 (bad UTF-8 at byte {error.start + 1})"
     except (ValueError, RecursionError) as error:
-        yield Failure(part.label, str(number), f"JSON이 깨짐 (broken JSON: {_short(error)})")
-        return
-    yield _made(row, part, str(number), settings)
+        return None, f"JSON이 깨짐 (broken JSON: {_short(error)})"
+    if line.count(b"[") + line.count(b"{") > MAX_DEPTH and _too_deep(value):
+        return None, f"JSON이 {MAX_DEPTH}겹보다 깊음 (JSON nested over {MAX_DEPTH} deep)"
+    return value, ""
+
+
+def _too_deep(value: Any) -> bool:
+    """Whether lists and objects stand more than MAX_DEPTH deep in one another: what reads it would run out of stack."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        inner: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                inner.extend(item.values())
+            elif isinstance(item, list):
+                inner.extend(item)
+        level = inner
+    return any(isinstance(item, dict | list) for item in level)
+
+
+def read_jsonl(handle: BinaryIO, part: Part, settings: Settings) -> Iterator[Record | Failure]:
+    """JSON lines, each one a record."""
+    for number, row, wrong in json_lines(handle, part.start, part.end, part.line):
+        if wrong:
+            yield Failure(part.label, str(number), wrong)
+        else:
+            yield _made(row, part, str(number), settings)
+
+
+def one_line(line: bytes, part: Part, number: int, settings: Settings) -> Iterator[Record | Failure]:
+    """The record of one line of a JSONL file, or its failure; nothing of a blank one."""
+    if number == 1 and line.startswith(codecs.BOM_UTF8):
+        line = line[3:]
+    if line := line.strip(b" \t\r\n\0"):
+        row, wrong = _value(line)
+        yield Failure(part.label, str(number), wrong) if wrong else _made(row, part, str(number), settings)
 
 
 def _short(error: Exception) -> str:
@@ -106,28 +141,25 @@ def _short(error: Exception) -> str:
 
 
 def read_json(handle: BinaryIO, part: Part, settings: Settings) -> Iterator[Record | Failure]:
-    """A JSON list of objects, one object with a text, an object with one list of objects, a notebook, or JSON lines
-    that are called .json."""
-    data = read_all(handle, MAX_JSON_BYTES)
-    encoding = sniff(data[: 1 << 16])
-    try:
-        root = _loads(
-            data.removeprefix(codecs.BOM_UTF8)
-            if encoding.startswith("utf-8")
-            else data.decode(encoding, "replace").encode()
-        )
-    except (ValueError, RecursionError) as error:
-        if data.count(b"\n") and b"}\n{" in data.replace(b"\r", b""):
-            yield from read_jsonl(io.BufferedReader(io.BytesIO(data)), part, settings)  # type: ignore[arg-type]
-            return
-        yield Failure(part.label, "", f"JSON이 깨짐 (broken JSON: {_short(error)})")
-        return
+    """A delivered AI Hub or NIKL file by its layout; else a JSON list of objects, one object with a text, an object with
+    one list of objects, a notebook, or JSON lines that are called .json. With --text-field only the latter."""
+    from kodata.sources.aihub import read_json as read_known
+    from kodata.sources.aihub.tolerant import is_table
+
+    if is_table(handle.peek(4096)):  # type: ignore[attr-defined]
+        yield from read_csv(handle, replace(part, form="tsv"), settings)
+    else:
+        yield from read_known(handle, part, settings, _root)
+
+
+def _root(root: Any, part: Part, settings: Settings, place: str) -> Iterator[Record | Failure]:
+    """A value of no known layout. place: its line or number where the file has several values."""
     if isinstance(root, Mapping) and isinstance(root.get("cells"), list) and "nbformat" in root:
         yield _notebook(root, part, settings)
         return
     if isinstance(root, Mapping):
         try:
-            yield record(root, "", settings)
+            yield record(root, place, settings)
             return
         except NoText as error:
             lists = [
@@ -137,14 +169,14 @@ def read_json(handle: BinaryIO, part: Part, settings: Settings) -> Iterator[Reco
             ]
             named = [k for k in _LIST_KEYS if k in lists] or (lists if len(lists) == 1 else [])
             if not named:
-                yield Failure(part.label, "", f"모르는 JSON 짜임 (unknown JSON layout). {error}")
+                yield Failure(part.label, place, f"모르는 JSON 짜임 (unknown JSON layout). {error}")
                 return
             root = root[named[0]]
     if not isinstance(root, list):
-        yield Failure(part.label, "", f"모르는 JSON 짜임 (unknown JSON layout): {type(root).__name__}")
+        yield Failure(part.label, place, f"모르는 JSON 짜임 (unknown JSON layout): {type(root).__name__}")
         return
     for number, row in enumerate(root, 1):
-        yield _made(row, part, str(number), settings)
+        yield _made(row, part, f"{place}/{number}" if place else str(number), settings)
 
 
 def _notebook(root: Mapping[str, Any], part: Part, settings: Settings) -> Record:
@@ -166,9 +198,13 @@ def _table(
     rows: Iterable[tuple[int, list[Any]]], part: Part, settings: Settings
 ) -> Iterator[Record | Failure]:
     header: list[str] | None = None
+    rows = iter(rows)
     for number, row in rows:
         if header is None:
             header = [str(name).strip().lstrip("\ufeff") if name is not None else "" for name in row]
+            if known := _known_table(header, number, row, rows, part, settings):
+                yield from known
+                return
             continue
         if not any(cell not in (None, "") for cell in row):
             continue
@@ -188,6 +224,22 @@ def _table(
         )
 
 
+def _known_table(
+    header: list[str],
+    number: int,
+    first: list[Any],
+    rows: Iterator[tuple[int, list[Any]]],
+    part: Part,
+    settings: Settings,
+) -> Iterator[Record | Failure] | None:
+    """A table as AI Hub or NIKL deliver it."""
+    if settings.text_field:
+        return None
+    from kodata.sources.aihub import read_table
+
+    return read_table(header, number, first, rows, part, settings)
+
+
 def _empty_text(header: list[str], row: list[Any], settings: Settings) -> dict[str, str]:
     """Text columns that are empty in this row stay visible as empty strings: the row is an empty document, not a
     failure."""
@@ -205,25 +257,28 @@ def _empty_text(header: list[str], row: list[Any], settings: Settings) -> dict[s
     return {}
 
 
-def read_csv(handle: BinaryIO, part: Part, settings: Settings) -> Iterator[Record | Failure]:
-    """CSV with quotes, or TSV without (a quotation mark in a TSV is text). The first row is the header."""
+def csv_rows(handle: BinaryIO, tabs: bool) -> Iterator[tuple[int, list[Any]]]:
+    """(line, cells) of a CSV with quotes, or of a TSV without (a quotation mark in a TSV is text)."""
     csv.field_size_limit(MAX_LINE_BYTES)
     encoding = sniff(handle.peek(1 << 16))  # type: ignore[attr-defined]
     text = io.TextIOWrapper(handle, encoding, "replace", newline="")
-    if part.form == "tsv":
-        reader = csv.reader(text, delimiter="\t", quoting=csv.QUOTE_NONE)
-    else:
-        reader = csv.reader(text)
+    reader = csv.reader(text, delimiter="\t", quoting=csv.QUOTE_NONE) if tabs else csv.reader(text)
     try:
-        yield from _table(((reader.line_num, row) for row in reader), part, settings)
+        for row in reader:
+            yield reader.line_num, row
     except csv.Error as error:
-        yield Failure(part.label, str(reader.line_num), f"CSV가 깨짐 (broken CSV: {error})")
+        raise BrokenInput(f"CSV가 깨짐 (broken CSV: {error}, {reader.line_num})") from None
     finally:
         text.detach()
 
 
-def read_xlsx(handle: BinaryIO, part: Part, settings: Settings) -> Iterator[Record | Failure]:
-    """Every sheet of a workbook; the first row of each is its header."""
+def read_csv(handle: BinaryIO, part: Part, settings: Settings) -> Iterator[Record | Failure]:
+    """CSV or TSV. The first row is the header."""
+    yield from _table(csv_rows(handle, part.form == "tsv"), part, settings)
+
+
+def xlsx_rows(handle: BinaryIO) -> Iterator[tuple[str, Iterator[tuple[int, list[Any]]]]]:
+    """(title, rows) of every sheet of a workbook. Raises BrokenInput."""
     import zipfile
 
     from openpyxl import load_workbook
@@ -239,31 +294,49 @@ def read_xlsx(handle: BinaryIO, part: Part, settings: Settings) -> Iterator[Reco
     except Exception as error:  # openpyxl raises many kinds for damaged files
         raise BrokenInput(f"XLSX를 읽을 수 없음 (cannot read XLSX: {type(error).__name__})") from None
     for sheet in book.worksheets:
-        rows = ((number, list(row)) for number, row in enumerate(sheet.iter_rows(values_only=True), 1))
+        yield sheet.title, ((n, list(row)) for n, row in enumerate(sheet.iter_rows(values_only=True), 1))
+
+
+def read_xlsx(handle: BinaryIO, part: Part, settings: Settings) -> Iterator[Record | Failure]:
+    """Every sheet of a workbook; the first row of each is its header."""
+    for title, rows in xlsx_rows(handle):
         for item in _table(rows, part, settings):
-            item.place = f"{sheet.title}!{item.place}"
+            item.place = f"{title}!{item.place}"
             yield item
 
 
 def read_parquet(handle: BinaryIO, part: Part, settings: Settings) -> Iterator[Record | Failure]:
     """Rows of the row groups `start` to `end` of a Parquet file."""
+    for number, row in parquet_rows(handle, part.start, part.end, part.line):
+        yield _made(row, part, str(number), settings)
+
+
+def parquet_rows(
+    handle: BinaryIO, start: int = 0, end: int = 0, number: int = 0
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(number, row) of the row groups `start` to `end` (0 = all) of a Parquet file. Raises BrokenInput."""
     import pyarrow
     import pyarrow.parquet
 
     try:
         file = pyarrow.parquet.ParquetFile(handle)
-        groups = list(range(part.start, part.end)) if part.end else None
-        number = part.line
+        groups = list(range(start, end)) if end else None
         for batch in file.iter_batches(batch_size=512, row_groups=groups):
             for row in batch.to_pylist():
                 number += 1
-                yield _made(row, part, str(number), settings)
+                yield number, row
     except (pyarrow.ArrowException, OSError) as error:
         raise BrokenInput(f"Parquet을 읽을 수 없음 (cannot read Parquet: {_short(error)})") from None
 
 
 def read_arrow(handle: BinaryIO, part: Part, settings: Settings) -> Iterator[Record | Failure]:
     """An Arrow stream or file, as `datasets.save_to_disk` leaves them."""
+    for number, row in arrow_rows(handle):
+        yield _made(row, part, str(number), settings)
+
+
+def arrow_rows(handle: BinaryIO) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(number, row) of an Arrow stream or file. Raises BrokenInput."""
     import pyarrow
     import pyarrow.ipc
 
@@ -278,6 +351,6 @@ def read_arrow(handle: BinaryIO, part: Part, settings: Settings) -> Iterator[Rec
         for batch in stream:
             for row in batch.to_pylist():
                 number += 1
-                yield _made(row, part, str(number), settings)
+                yield number, row
     except (pyarrow.ArrowException, OSError) as error:
         raise BrokenInput(f"Arrow를 읽을 수 없음 (cannot read Arrow: {_short(error)})") from None

@@ -1,4 +1,4 @@
-"""Bytes of an input, whatever it is packed in: plain, .gz, .zst, .bz2, .xz, or a member of a zip.
+"""Bytes of an input, whatever it is packed in: plain, .gz, .zst, .bz2, .xz, a member of a zip, pieces of other files.
 
 Everything is bounded: a member or archive that grows past the limits is a Failure, not a full memory.
 """
@@ -10,15 +10,20 @@ import errno
 import gzip
 import io
 import lzma
+import os
+import unicodedata
 import zipfile
 import zlib
+from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import PurePosixPath
-from typing import BinaryIO
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
 
 from kodata.run.errors import UserError
 
+Segments = list[list[Any]]
+"""[file name in the same folder, first byte, bytes] of each piece of a file that lies in pieces or inside another."""
 PACKED = (".gz", ".zst", ".bz2", ".xz")
 MAX_MEMBER_BYTES = 4 << 30
 MAX_RATIO = 1000
@@ -148,56 +153,134 @@ def _unpacked(raw: BinaryIO, suffix: str) -> Iterator[BinaryIO]:
 
 
 def member_name(info: zipfile.ZipInfo) -> str:
-    """Name of a zip member as its author wrote it: without the UTF-8 flag, Korean archivers mean CP949 (or UTF-8)."""
-    if info.flag_bits & 0x800:
-        return info.filename
-    try:
-        data = info.filename.encode("cp437")
-    except UnicodeEncodeError:
-        return info.filename
-    for encoding in ("utf-8", "cp949"):
+    """Name of a zip member as its author wrote it: without the UTF-8 flag, Korean archivers mean CP949 (or UTF-8);
+    macOS takes syllables apart."""
+    name = info.filename
+    if not info.flag_bits & 0x800:
         try:
-            return data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    return info.filename
+            data = name.encode("cp437")
+        except UnicodeEncodeError:
+            data = b""
+        for encoding in ("utf-8", "cp949") if data else ():
+            try:
+                name = data.decode(encoding)
+                break
+            except UnicodeDecodeError:
+                continue
+    return unicodedata.normalize("NFC", name)
 
 
-def open_zip(path: str) -> zipfile.ZipFile:
-    """Open an archive. Raises BrokenInput when it is not one, or cut; UserError when it cannot be reached."""
+class Joined(io.RawIOBase):
+    """Pieces of files in the folder of `path`, one after the other, as one file that can be read from any place."""
+
+    def __init__(self, path: str, segments: Segments):
+        folder = Path(path).parent
+        self._pieces = [(folder / str(name), int(start), int(size)) for name, start, size in segments]
+        self._starts = [0]
+        for _, _, size in self._pieces:
+            self._starts.append(self._starts[-1] + size)
+        self._place = 0
+        self._open: tuple[Path, BinaryIO] | None = None
+        self._piece(0)
+
+    def _piece(self, number: int) -> BinaryIO:
+        path = self._pieces[number][0]
+        if self._open is None or self._open[0] != path:
+            if self._open is not None:
+                self._open[1].close()
+            self._open = (path, open(path, "rb", buffering=0))  # noqa: SIM115  (kept open from read to read)
+        return self._open[1]
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._place
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._starts[-1]}[whence]
+        if base + offset < 0:
+            raise ValueError("negative seek")
+        self._place = base + offset
+        return self._place
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        number = bisect_right(self._starts, self._place) - 1
+        while number < len(self._pieces) and self._place >= self._starts[number + 1]:
+            number += 1
+        if number >= len(self._pieces):
+            return 0
+        _, start, _ = self._pieces[number]
+        handle = self._piece(number)
+        handle.seek(start + self._place - self._starts[number])
+        block = handle.read(min(len(buffer), self._starts[number + 1] - self._place))
+        buffer[: len(block)] = block
+        self._place += len(block)
+        return len(block)
+
+    def close(self) -> None:
+        if self._open is not None:
+            self._open[1].close()
+            self._open = None
+        super().close()
+
+
+def open_zip(path: str, segments: Segments | None = None, handle: BinaryIO | None = None) -> zipfile.ZipFile:
+    """Open an archive: a file, pieces of files, or an open file. Raises BrokenInput when it is not one, cut, or holds
+    members that overlap; UserError when it cannot be reached."""
     try:
-        return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
+        size = sum(s[2] for s in segments) if segments else None
+        if handle is None and segments:
+            handle = io.BufferedReader(Joined(path, segments), 1 << 16)
+        archive = zipfile.ZipFile(handle or path)
+        if size is None:
+            archive.fp.seek(0, io.SEEK_END)  # type: ignore[union-attr]
+            size = archive.fp.tell()  # type: ignore[union-attr]
+        if sum(info.compress_size for info in archive.infolist()) > size:
+            archive.close()
+            raise BrokenInput("멤버들이 겹친 zip: 압축 폭탄일 수 있음 (zip whose members overlap)")
+        return archive
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, EOFError) as error:
         if isinstance(error, OSError) and error.errno in _LOST:
             raise _lost(path, error) from None
         raise BrokenInput(f"zip을 읽을 수 없음: 잘렸거나 zip이 아님 (cannot read zip: {error})") from None
 
 
-@contextmanager
-def open_bytes(path: str, name: str, member: int = -1) -> Iterator[BinaryIO]:
-    """Readable bytes of a file, or of member number `member` of a zip; unpacked by the end of `name`.
+_zips: dict[tuple[object, ...], zipfile.ZipFile] = {}
+_KEPT_ZIPS = 4
 
-    Raises BrokenInput for cut or damaged data, also while the caller reads; UserError when the file cannot be
-    reached (a lost mount, no permission), so that nobody takes it for read.
-    """
-    suffix = packing(name)[1]
+
+def _kept_zip(path: str, segments: Segments | None) -> zipfile.ZipFile:
+    """An archive that stays open in this process: its directory (of 100,000 members and more) is read once, not once a
+    member. A file that changed is opened anew."""
     try:
-        if member >= 0:
-            with open_zip(path) as archive:
-                info = archive.infolist()[member]
-                if info.file_size > MAX_MEMBER_BYTES or info.file_size > MAX_RATIO * max(
-                    info.compress_size, 1024
-                ):
-                    raise BrokenInput(f"압축을 풀면 너무 큼 (unpacks too large): {info.file_size} bytes")
-                if info.flag_bits & 0x1:
-                    raise BrokenInput("암호가 걸린 zip (encrypted zip member)")
-                with archive.open(info) as raw, _unpacked(raw, suffix) as handle:  # type: ignore[arg-type]
-                    yield handle
-        else:
-            with open(path, "rb", buffering=BLOCK) as raw, _unpacked(raw, suffix) as handle:
-                yield handle
+        facts = os.stat(path)
+    except OSError as error:
+        raise _lost(path, error) from None
+    key = (os.getpid(), path, facts.st_mtime_ns, facts.st_size, str(segments or ""))
+    archive = _zips.pop(key, None) or open_zip(path, segments)
+    while len(_zips) >= _KEPT_ZIPS:
+        old = next(iter(_zips))
+        closing = _zips.pop(old)
+        if old[0] == os.getpid():
+            closing.close()
+    _zips[key] = archive
+    return archive
+
+
+@contextmanager
+def _named_breaks(path: str) -> Iterator[None]:
+    """What decompressors raise, as BrokenInput for the user."""
+    try:
+        yield
     except (EOFError, zlib.error, zipfile.BadZipFile, lzma.LZMAError, NotImplementedError) as error:
-        raise BrokenInput(f"압축이 깨졌거나 중간에 끊김 (damaged or cut archive: {error})") from None
+        hint = ""
+        if "magic number" in str(error):
+            hint = "; 조각을 틀린 순서로 이어 붙였을 수 있음 (parts may have been joined in the wrong order)"
+        raise BrokenInput(f"압축이 깨졌거나 중간에 끊김 (damaged or cut archive: {error}){hint}") from None
     except OSError as error:
         if error.errno in _LOST:
             raise _lost(path, error) from None
@@ -209,6 +292,42 @@ def open_bytes(path: str, name: str, member: int = -1) -> Iterator[BinaryIO]:
         if type(error).__name__ == "ZstdError":
             raise BrokenInput(f"압축이 깨짐 (damaged archive: {error})") from None
         raise
+
+
+@contextmanager
+def unpack_member(archive: zipfile.ZipFile, number: int, name: str) -> Iterator[BinaryIO]:
+    """Readable bytes of a member of an open archive, unpacked by the end of `name`. Raises BrokenInput."""
+    with _named_breaks(name):
+        info = archive.infolist()[number]
+        if info.file_size > MAX_MEMBER_BYTES or info.file_size > MAX_RATIO * max(info.compress_size, 1024):
+            raise BrokenInput(f"압축을 풀면 너무 큼 (unpacks too large): {info.file_size} bytes")
+        if info.flag_bits & 0x1:
+            raise BrokenInput("암호가 걸린 zip (encrypted zip member)")
+        with archive.open(info) as raw, _unpacked(raw, packing(name)[1]) as handle:  # type: ignore[arg-type]
+            yield handle
+
+
+@contextmanager
+def open_bytes(
+    path: str, name: str, member: int = -1, segments: Segments | None = None
+) -> Iterator[BinaryIO]:
+    """Readable bytes of a file or of pieces of files, or of member number `member` of the zip they are; unpacked by the
+    end of `name`.
+
+    Raises BrokenInput for cut or damaged data, also while the caller reads; UserError when the file cannot be
+    reached (a lost mount, no permission), so that nobody takes it for read.
+    """
+    if member >= 0:
+        with unpack_member(_kept_zip(path, segments), member, name) as handle:
+            yield handle
+        return
+    with _named_breaks(path):
+        source = Joined(path, segments) if segments else None
+        with (
+            io.BufferedReader(source, BLOCK) if source else open(path, "rb", buffering=BLOCK) as raw,
+            _unpacked(raw, packing(name)[1]) as handle,
+        ):
+            yield handle
 
 
 def read_all(handle: BinaryIO, limit: int) -> bytes:

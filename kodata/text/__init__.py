@@ -1,9 +1,9 @@
-"""Korean text: decoding, normalisation, measures. The Python here is the reference; the native core follows it."""
+"""Korean text: decoding, normalisation, measures. The modules are the reference; `fast` gives the same from the native core."""
 
 from __future__ import annotations
 
 from kodata.text.encoding import Decoded, declared_charset, decode, sniff
-from kodata.text.measure import Measures, measure
-from kodata.text.normalise import normalise
+from kodata.text.fast import measure, normalise
+from kodata.text.measure import Measures
 
 __all__ = ["Decoded", "Measures", "declared_charset", "decode", "measure", "normalise", "sniff"]

@@ -47,13 +47,18 @@ def declared_charset(data: bytes) -> str | None:
     found = _META.search(head) or _XML.search(head)
     if not found:
         return None
-    name = found.group(1).decode("ascii").lower()
-    if name in _KOREAN_ALIASES:
+    return charset_name(found.group(1).decode("ascii"))
+
+
+def charset_name(name: str) -> str | None:
+    """Python's codec for a charset name as web pages write it; None when there is none."""
+    if name.lower() in _KOREAN_ALIASES:
         return "cp949"
     try:
-        return codecs.lookup(name).name
-    except LookupError:
+        found = codecs.lookup(name.lower())
+    except (LookupError, ValueError):
         return None
+    return found.name if found._is_text_encoding else None  # not hex, zip, rot13
 
 
 def _fits(data: bytes, encoding: str) -> bool:

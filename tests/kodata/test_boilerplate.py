@@ -1,6 +1,15 @@
-"""Heads and tails of articles go, middles never."""
+"""Heads and tails of articles go, middles never: by rules, and by how many documents of a site share a line."""
+
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kodata.boilerplate import trim
+from kodata.doc import read_records
+from tests.made_korean import sentence, write_jsonl
 
 BODY = "군은 마을 도서관 세 곳을 새로 열었다고 밝혔다.\n\n주민들은 아이들과 함께 책을 읽을 곳이 생겨 반갑다고 말했다."
 
@@ -47,3 +56,185 @@ def test_links_go_only_below_a_byline_or_a_copyright_line() -> None:
 def test_datelines_are_named_places_or_reporters() -> None:
     for head in ("(서울=새소식) ", "[뉴욕=AP] 홍길동 기자 = ", "【진천=새소식】"):
         assert trim(head + BODY).text == BODY
+
+
+# --- lines that documents of a site share
+
+
+def pages(
+    n: int, site: str = "a.example", tail: str = "이 블로그의 글이 좋다면 이웃을 맺어 주세요"
+) -> list[dict]:
+    rng = random.Random(n)
+    return [
+        {
+            "text": "\n".join(
+                [
+                    f"오늘의 산책 일지 {i}호",
+                    "책방 골목 이야기",
+                    *(sentence(rng) for _ in range(rng.randint(4, 9))),
+                    f"조회 {i * 7}",
+                    tail,
+                ]
+            ),
+            "kind": "web",
+            "url": f"https://{site}/{i}",
+            "id": f"{site}-{i}",
+        }
+        for i in range(n)
+    ]
+
+
+def run(tmp_path: Path, records: list[dict], name: str = "out", **more) -> Path:
+    from kodata.pipeline import CleanConfig, clean
+
+    source = tmp_path / f"{name}.jsonl"
+    write_jsonl(source, records)
+    clean([str(source)], output=tmp_path / name, config=CleanConfig(**more), workers=1)
+    return tmp_path / name
+
+
+def docs(folder: Path, what: str = "docs") -> list[dict]:
+    return [r for f in sorted((folder / what).glob("*")) for _, r in read_records(f)]
+
+
+def test_lines_of_a_site_go_from_both_edges(tmp_path: Path) -> None:
+    records = pages(60) + pages(60, "b.example", "다음에 또 만나요")
+    for record, made in zip(records, docs(run(tmp_path, records)), strict=True):
+        assert made["text"] == "\n".join(record["text"].split("\n")[2:-2])
+    cut = docs(tmp_path / "out", "trimmed")
+    assert (
+        len(cut) == 120
+        and cut[3]["cut"] == records[3]["text"].split("\n")[:2] + records[3]["text"].split("\n")[-2:]
+    )
+    assert (
+        [c["id"] for c in cut] == [r["id"] for r in records] and cut[0]["in"] == "docs" and cut[7]["n"] == 7
+    )
+
+
+def test_few_pages_other_sites_and_copies_are_no_frame(tmp_path: Path) -> None:
+    few = pages(8)
+    spread = [{**r, "url": f"https://s{i}.example/1"} for i, r in enumerate(pages(60))]
+    copies = [dict(pages(1, "c.example")[0], id=f"c{i}") for i in range(60)]
+    for number, records in enumerate((few, spread, copies)):
+        made = docs(run(tmp_path, records, f"out{number}"))
+        assert [d["text"] for d in made] == [r["text"] for r in records]
+
+
+def test_shared_lines_in_the_middle_and_in_books_stay(tmp_path: Path) -> None:
+    rng = random.Random(1)
+    shared = "이웃을 맺어 주세요"
+    records = [
+        {
+            "text": "\n".join(
+                [*(sentence(rng) for _ in range(5)), shared, *(sentence(rng) for _ in range(3))]
+            ),
+            "kind": "web",
+            "id": str(i),
+        }
+        for i in range(80)
+    ]
+    assert [d["text"] for d in docs(run(tmp_path, records))] == [r["text"] for r in records]
+    books = [{**r, "kind": "book"} for r in pages(60)]
+    made = docs(run(tmp_path, books, "books"))
+    assert all(shared_line in d["text"] for d in made for shared_line in ("책방 골목 이야기", "이웃을 맺어"))
+
+
+def test_a_text_that_is_all_frame_stays_for_the_rules(tmp_path: Path) -> None:
+    records = [
+        *pages(60),
+        {
+            "text": "책방 골목 이야기\n이 블로그의 글이 좋다면 이웃을 맺어 주세요",
+            "kind": "web",
+            "url": "https://a.example/x",
+            "id": "x",
+        },
+    ]
+    folder = run(tmp_path, records)
+    assert (
+        next(d for d in docs(folder) + docs(folder, "dropped") if d["id"] == "x")["text"]
+        == records[-1]["text"]
+    )
+
+
+def test_headings_code_and_attributions_are_no_frame(tmp_path: Path) -> None:
+    rng = random.Random(1)
+    body = [[sentence(rng) for _ in range(5)] for _ in range(60)]
+    records = [
+        {
+            "text": "\n".join(["## 들어가며", *lines, "출처: 어느 도서관, CC BY 4.0", "```", "end", "```"]),
+            "kind": "web",
+            "id": str(i),
+        }
+        for i, lines in enumerate(body)
+    ]
+    assert [d["text"] for d in docs(run(tmp_path, records))] == [r["text"] for r in records]
+
+
+def test_the_same_at_any_number_of_workers_and_after_a_kill(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kodata.boilerplate import counting
+    from kodata.pipeline import CleanConfig, clean, count, plan
+
+    monkeypatch.setattr(plan, "SMALLEST_UNIT", 4000)
+    records = pages(120)
+    source = tmp_path / "in.jsonl"
+    write_jsonl(source, records)
+    whole = tmp_path / "whole"
+    clean([str(source)], output=whole, config=CleanConfig(), workers=1)
+    assert len(list((whole / "docs").glob("*"))) > 5
+    cut = tmp_path / "cut"
+    left = iter(range(3))
+    real = counting.count_unit
+
+    def killed(*args, **more):
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return real(*args, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(count, "count_unit", killed)
+        with pytest.raises(KeyboardInterrupt):
+            clean([str(source)], output=cut, config=CleanConfig(), workers=1)
+    monkeypatch.setattr(counting, "SLICE_MARKS", 50)
+    clean([str(source)], output=cut, config=CleanConfig(), workers=2)
+    for what in ("docs", "trimmed"):
+        for file in sorted((whole / what).glob("*")):
+            assert (cut / what / file.name).read_bytes() == file.read_bytes()
+    assert (cut / "work/frames.npy").read_bytes() == (whole / "work/frames.npy").read_bytes()
+
+
+def test_slow_forms_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from kodata.pipeline import CleanConfig, clean
+    from kodata.sources import html
+
+    folder = tmp_path / "pages"
+    folder.mkdir()
+    rng = random.Random(3)
+    for i in range(30):
+        body = "".join(f"<p>{sentence(rng)} {sentence(rng)}</p>" for _ in range(5))
+        (folder / f"{i:02d}.html").write_text(
+            f"<html><body><p>책방 골목 이야기</p>{body}<p>이웃을 맺어 주세요 감사합니다</p></body></html>"
+        )
+    (folder / "x.txt").write_text("\n".join(sentence(rng) for _ in range(9)))
+    calls: list[int] = []
+    real = html.page
+    monkeypatch.setattr(html, "page", lambda *a: calls.append(1) or real(*a))
+    clean([str(folder)], output=tmp_path / "out", config=CleanConfig(), workers=1)
+    made = docs(tmp_path / "out")
+    assert len(calls) == 30 and len(made) == 31
+    assert not any(line in d["text"] for d in made for line in ("책방 골목 이야기", "이웃을 맺어 주세요"))
+
+
+def test_renamed_documents_keep_their_trimmed_pieces(tmp_path: Path) -> None:
+    records = [{**r, "id": "같은 이름"} for r in pages(60)]
+    folder = run(tmp_path, records)
+    ids = [d["id"] for d in docs(folder)]
+    assert len(set(ids)) == 60 and [c["id"] for c in docs(folder, "trimmed")] == ids
+
+
+@given(st.text(alphabet="가나다 \n1#`ab", max_size=300))
+def test_marks_of_any_text(text: str) -> None:
+    from kodata.boilerplate.counting import marks
+
+    assert all(0 <= mark < 1 << 64 for mark in marks(text, "a"))

@@ -27,7 +27,8 @@ def run_folder(folder: Path, units: list[list[tuple[str, bool]]]) -> Path:
         found = [
             {
                 "id": id,
-                "kept": True,
+                "in": "docs",
+                "n": place,
                 "found": [["phone", len(f"{unit} {place} "), len(f"{unit} {place} {TAG}")]],
             }
             for place, (id, personal) in enumerate(documents)
@@ -35,7 +36,7 @@ def run_folder(folder: Path, units: list[list[tuple[str, bool]]]) -> Path:
         ]
         with write_shard(folder / "pii" / f"{name}.jsonl.zst") as out:
             for entry in found:
-                out.write({**entry, "kept": False})  # a dropped document of the same id keeps it
+                out.write({**entry, "in": "dropped"})  # a dropped document of the same id keeps it
                 out.write(entry)
         hashes = b"".join(ids._hash(id).to_bytes(8, "big") for id, _ in documents)
         (folder / "work" / "ids" / f"{name}.bin").write_bytes(hashes)
@@ -48,7 +49,7 @@ def names(folder: Path) -> list[str]:
 
 def entries(folder: Path, kept: bool = True) -> list[str]:
     shards = sorted((folder / "pii").glob("*"))
-    return [r["id"] for f in shards for _, r in read_records(f) if r["kept"] == kept]
+    return [r["id"] for f in shards for _, r in read_records(f) if (r["in"] == "docs") == kept]
 
 
 def files(folder: Path) -> dict[str, bytes]:

@@ -4,7 +4,7 @@ import pytest
 
 from kodata.rules import KINDS, LABELS, PROFILES, RULES, Drop, check_profile, judge, profile_of
 from kodata.run.errors import UsageError
-from kodata.spam import spam
+from kodata.spam import FAMILIES, spam
 from kodata.text import measure, normalise
 
 PROSE = (
@@ -46,8 +46,8 @@ def test_kept(text: str, profile: str) -> None:
     [
         ("", "empty"),
         (" \n\u200b", "empty"),
-        ("This page is only available in English, we are sorry about that.", "not_korean"),
-        ("這是一篇用中文寫的文章，沒有任何韓文。請使用翻譯軟件閱讀本文。", "not_korean"),
+        ("This page is only available in English, we are sorry about that.", "language"),
+        ("這是一篇用中文寫的文章，沒有任何韓文。請使用翻譯軟件閱讀本文。", "language"),
         (f"{PROSE[:60]} ������", "lost_text"),
         (MENU, "menu"),
         ("오늘도 좋은 하루 되세요 여러분 " * 30, "top_2gram"),
@@ -82,6 +82,16 @@ def test_spam_is_cooccurrence() -> None:
     assert spam("카지노 " * 2, 2).found is False
 
 
+@pytest.mark.parametrize("family", list(FAMILIES))
+def test_one_hit_in_long_prose_never_drops(family: str) -> None:
+    prose = (PROSE + " " + STATUTE.replace("#", "")) * 1
+    for word in FAMILIES[family]:
+        for profile in ("web", "news", "book", "academic", "dialogue", "law"):
+            assert verdict(f"{prose} 그는 {word} 이야기를 꺼냈다. 문의 010-2345-6789", profile) != "spam", (
+                word
+            )
+
+
 def test_spam_hidden_by_dots_is_seen() -> None:
     text = (
         "카.지.노.사.이.트 추천! 먹-튀-검-증 완료, 꽁 머 니 드려요. 문의 주세요 010-1234-5678 토 토 사 이 트"
@@ -111,7 +121,7 @@ def test_profiles_by_kind() -> None:
 def test_every_limit_belongs_to_a_rule_and_every_reason_has_a_label() -> None:
     reasons = {rule.reason for rule in RULES}
     for limits in PROFILES.values():
-        assert set(limits) <= reasons
+        assert set(limits) <= reasons | {"translated", "lone_particles"}
     assert reasons <= set(LABELS)
 
 

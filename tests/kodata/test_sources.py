@@ -264,7 +264,7 @@ def test_korean_names_in_old_zips() -> None:
 
 
 def test_unknown_and_empty_are_named(tmp_path: Path) -> None:
-    assert ".hwp" in failure(make(tmp_path / "a.hwp", b"\xd0\xcf\x11\xe0")).reason
+    assert ".xyz" in failure(make(tmp_path / "a.xyz", b"\xd0\xcf\x12\xe0")).reason
     for name in ("a.txt", "a.jsonl", "a.csv"):
         assert "빈 파일" in failure(make(tmp_path / name, b"")).reason
     assert (

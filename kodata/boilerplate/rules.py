@@ -34,9 +34,9 @@ _BYLINE = re.compile(
 _LINK = re.compile(r"^\s*[▶☞▷►]\s?.{0,60}$")
 _COPYRIGHT = re.compile(r"저작권자|무단\s?(?:전재|복제|배포)|재배포\s?금지|[ⓒ©]|(?i:all rights reserved)")
 # A sentence is text, unless it is the usual 무단 전재 및 재배포를 금합니다.
-_SENTENCE = re.compile(r"(?:다|요|음|죠|까)[.!?][\"'”’)\]]*\s*$")
+SENTENCE = re.compile(r"(?:다|요|음|죠|까)[.!?][\"'”’)\]]*\s*$")
 _FORBIDS = re.compile(r"[ⓒ©]|(?:무단|재배포).*(?:금지|금하|금합|금함|불허|저작권)")
-_ATTRIBUTION = re.compile(r"\bCC[ -]?BY|공공누리|크리에이티브\s?커먼즈|^\s*출처\s*[=/:]")
+ATTRIBUTION = re.compile(r"\bCC[ -]?BY|공공누리|크리에이티브\s?커먼즈|^\s*출처\s*[=/:]")
 
 
 class Trimmed(NamedTuple):
@@ -49,8 +49,8 @@ class Trimmed(NamedTuple):
 def _is_frame(line: str) -> bool:
     if (
         len(line) > MAX_LINE
-        or _ATTRIBUTION.search(line)
-        or (_SENTENCE.search(line) and not _FORBIDS.search(line))
+        or ATTRIBUTION.search(line)
+        or (SENTENCE.search(line) and not _FORBIDS.search(line))
     ):
         return False
     return bool(_TAIL.search(line) or _BYLINE.match(line))
@@ -77,7 +77,7 @@ def _tail_start(lines: list[str]) -> int:
     return start
 
 
-def trim(text: str) -> Trimmed:
+def trim_by_rules(text: str) -> Trimmed:
     """Cut the dateline at the head and byline, copyright and related links at the tail of an article.
 
     Used for news and web. The tail is cut line by line from the end as long as the lines are frame or blank, so a
