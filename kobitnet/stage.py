@@ -15,6 +15,7 @@ from kobitnet.config import LoopConfig, identity
 from kobitnet.data import Source, example_lengths
 from kobitnet.device import pick_device
 from kobitnet.distributed import World, joined
+from kobitnet.generate import stage_of
 from kobitnet.loop import Job, NotFinite, fit, not_finite, prepare, train_step
 from kobitnet.memory import keep_memory
 from kobitnet.model import count_parameters
@@ -23,7 +24,7 @@ from kodata.run.errors import UsageError, UserError
 from kodata.run.folder import open_run
 from kodata.run.progress import clock, set_quiet
 from kodata.run.result import Result
-from kotok.chat import template_of
+from kotok.chat import template_name, template_of
 from kotok.shards import Kind, Shards, open_shards
 
 if TYPE_CHECKING:
@@ -91,12 +92,15 @@ def model_tokenizer(model: Path, shards: Shards) -> Tokenizer:
             f"model {tokenizer.fingerprint[:12]}): {shards.folder}",
             help=f"kotok encode … --tok {model_folder(model)} 로 조각을 다시 만드세요 (make the shards with the model's tokenizer)",
         )
-    made, saved = shards.meta.get("template"), template_of(tokenizer)
+    made, saved = shards.meta.get("template"), template_name(template_of(tokenizer))
     if made is not None and made != saved:
+        # A base model has learned no template yet: it learns the one of the shards, and is saved with it.
+        if stage_of(model) == "pretrain" and template_name(template_of(shards_tokenizer(shards))) == made:
+            return shards_tokenizer(shards)
         raise UserError(
             f"조각과 모델의 대화 틀이 다릅니다 (chat templates differ: shards {made}, model {saved}): {shards.folder}",
-            help="kotok encode … --template saved 로 조각을 다시 만들거나, 처음부터 그 틀의 토크나이저로 학습하세요: "
-            f"kotok train … --template {made} (make the shards again, or train with that template)",
+            help="kotok encode … --template saved 로 조각을 다시 만들거나, 사전 학습만 한 모델에서 시작하세요 "
+            "(make the shards again with --template saved, or start from a base model)",
         )
     return tokenizer
 

@@ -15,15 +15,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
 from typing import Any, Literal
 
 from kodata.run.errors import UserError
+from kotok.jinja import custom_template, is_marked, read_template
 from kotok.tokenizer import Tokenizer
 from kotok.tokenizer_json import BOS, END_OF_TURN
 
 Template = Literal["bitnet", "instruction", "inst", "chatml"]
 Train = Literal["assistant", "last", "all"]
-Truncate = Literal["refuse", "oldest", "left", "right"]
 ROLES = ("system", "user", "assistant")
 
 
@@ -53,6 +55,8 @@ class TemplateSpec:
 
     pieces: Callable[[Sequence[Turn], bool], list[Piece]]
     jinja: str
+    only_answers: bool = False
+    """Only answers can be learned: a user's template does not say where other messages stand."""
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -166,7 +170,7 @@ _CHATML_JINJA = (
     + "{{- '\\n' }}{%- endfor -%}{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{% endif -%}"
 )
 
-TEMPLATES: dict[Template, TemplateSpec] = {
+TEMPLATES: dict[str, TemplateSpec] = {
     "bitnet": TemplateSpec(_bitnet, _BITNET_JINJA),
     "instruction": TemplateSpec(_instruction, _INSTRUCTION_JINJA),
     "inst": TemplateSpec(_inst, _INST_JINJA),
@@ -174,10 +178,45 @@ TEMPLATES: dict[Template, TemplateSpec] = {
 }
 
 
-def template_of(tokenizer: Tokenizer) -> Template:
-    """The built-in template a tokenizer folder was saved with; bitnet when it has another or none."""
+def template_of(tokenizer: Tokenizer) -> str | TemplateSpec:
+    """The template a tokenizer folder was saved with: a built-in's name, or a user's that marks what is learned; bitnet when it
+    has another or none."""
     saved = tokenizer.config.get("chat_template")
-    return next((name for name, spec in TEMPLATES.items() if spec.jinja == saved), "bitnet")
+    name = next((name for name, spec in TEMPLATES.items() if spec.jinja == saved), None)
+    if name is None and is_marked(saved):
+        return custom_template(str(saved), tokenizer)
+    return name or "bitnet"
+
+
+def template_name(template: str | TemplateSpec) -> str:
+    """`bitnet`, …, or `custom-` and a digest of a user's template: what meta.json and manifests hold."""
+    if isinstance(template, str):
+        return template
+    return f"custom-{blake2b(template.jinja.encode(), digest_size=6).hexdigest()}"
+
+
+def spec_of(template: str | TemplateSpec) -> TemplateSpec:
+    """The spec behind a built-in's name. Raises UserError for a name nobody knows."""
+    if isinstance(template, TemplateSpec):
+        return template
+    if template not in TEMPLATES:
+        raise UserError(
+            f"모르는 대화 틀 (unknown chat template): {template}",
+            f"{' | '.join(TEMPLATES)}, 또는 jinja 파일 (or a jinja file)",
+        )
+    return TEMPLATES[template]
+
+
+def chosen_template(name: str, tokenizer: Tokenizer) -> str | TemplateSpec:
+    """What `--template` names: saved (the tokenizer's own), a built-in, or the path of a jinja file."""
+    if name == "saved":
+        return template_of(tokenizer)
+    if name in TEMPLATES:
+        return name
+    path = Path(name)
+    if not path.is_file():
+        spec_of(name)
+    return custom_template(read_template(path), tokenizer)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -195,7 +234,7 @@ def turns_of(messages: Sequence[Any]) -> list[Turn]:
         if role not in ROLES:
             raise UserError(
                 f"모르는 역할 (unknown role): messages[{i}].role: {role!r}",
-                f"쓸 수 있는 역할은 {', '.join(ROLES)} 입니다 (roles; tool messages are not supported)",
+                f"쓸 수 있는 역할은 {', '.join(ROLES)} 입니다, 도구 호출은 배우지 않습니다 (tool messages are not supported)",
             )
         if not isinstance(content, str):
             raise UserError(
@@ -214,7 +253,10 @@ def learned_messages(turns: Sequence[Turn], train: Train) -> set[int]:
 
 
 def render(
-    tokenizer: Tokenizer, messages: Sequence[Any], template: Template = "bitnet", train: Train = "assistant"
+    tokenizer: Tokenizer,
+    messages: Sequence[Any],
+    template: str | TemplateSpec = "bitnet",
+    train: Train = "assistant",
 ) -> tuple[list[int], list[int]]:
     """Ids and mask of one conversation, two lists of equal length; mask 1 = learn this token (not shifted)."""
     return render_many(tokenizer, [messages], template, train)[0]
@@ -223,16 +265,22 @@ def render(
 def render_many(
     tokenizer: Tokenizer,
     conversations: Sequence[Sequence[Any]],
-    template: Template = "bitnet",
+    template: str | TemplateSpec = "bitnet",
     train: Train = "assistant",
     threads: int = 1,
 ) -> list[tuple[list[int], list[int]]]:
     """`render` of many conversations with one call of the encoder."""
+    spec = spec_of(template)
+    if train == "all" and spec.only_answers:
+        raise UserError(
+            "직접 만든 대화 틀로는 답만 배웁니다 (with a template of your own only answers are learned)",
+            "--train assistant 또는 --train last",
+        )
     rendered = []
     for messages in conversations:
         turns = turns_of(messages)
-        rendered.append((TEMPLATES[template].pieces(turns, False), learned_messages(turns, train)))
-    encoded = _encode_pieces(tokenizer, [pieces for pieces, _ in rendered], threads)
+        rendered.append((spec.pieces(turns, False), learned_messages(turns, train)))
+    encoded = encode_pieces(tokenizer, [pieces for pieces, _ in rendered], threads)
     out = []
     for pieces, learned in rendered:
         ids: list[int] = []
@@ -245,29 +293,32 @@ def render_many(
     return out
 
 
-def prompt_ids(tokenizer: Tokenizer, messages: Sequence[Any], template: Template = "bitnet") -> list[int]:
+def prompt_ids(
+    tokenizer: Tokenizer, messages: Sequence[Any], template: str | TemplateSpec = "bitnet"
+) -> list[int]:
     """Ids of the generation prompt: the conversation and the header of the answer (bitnet: it ends at `Assistant:`).
 
     With the answer appended to `messages`, `render` gives ids that begin with these.
     """
-    pieces = TEMPLATES[template].pieces(turns_of(messages), True)
-    encoded = _encode_pieces(tokenizer, [pieces], 1)
+    pieces = spec_of(template).pieces(turns_of(messages), True)
+    encoded = encode_pieces(tokenizer, [pieces], 1)
     return [i for piece in pieces for i in encoded[piece.control, piece.text]]
 
 
-def _encode_pieces(
+def encode_pieces(
     tokenizer: Tokenizer, rendered: Sequence[Sequence[Piece]], threads: int
 ) -> dict[tuple[bool, str], list[int]]:
+    """{(is control, text): ids} of every piece."""
     texts = list(dict.fromkeys(p.text for pieces in rendered for p in pieces if not p.control))
     controls = {p.text for pieces in rendered for p in pieces if p.control}
     encoded = {
         (False, text): ids for text, ids in zip(texts, tokenizer.encode_batch(texts, threads), strict=True)
     }
-    encoded |= {(True, text): [_control_id(tokenizer, text)] for text in controls}
+    encoded |= {(True, text): [control_id(tokenizer, text)] for text in controls}
     return encoded
 
 
-def _control_id(tokenizer: Tokenizer, text: str) -> int:
+def control_id(tokenizer: Tokenizer, text: str) -> int:
     """Foreign tokenizers have other names for the two the templates need most."""
     if text in tokenizer.control:
         return tokenizer.control[text]
@@ -276,115 +327,3 @@ def _control_id(tokenizer: Tokenizer, text: str) -> int:
     if text == END_OF_TURN:
         return tokenizer.end_of_turn_id
     return tokenizer.control_id(text)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Truncation
-
-
-_CONTINUATION = {bytes([b]) for b in range(0x80, 0xC0)}
-"""Bytes of UTF-8 that never begin a character."""
-
-
-class NothingToLearn(ValueError):
-    """An example that would learn nothing, or does not fit; `reason` is a short stable name for counting."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-
-
-def fit(
-    tokenizer: Tokenizer,
-    alternatives: Sequence[Sequence[Any]],
-    rendered: Sequence[tuple[list[int], list[int]]],
-    *,
-    max_tokens: int | None,
-    truncate: Truncate,
-    template: Template = "bitnet",
-    train: Train = "assistant",
-) -> tuple[list[tuple[list[int], list[int]]], bool]:
-    """Rendered conversations of at most `max_tokens` tokens that all have something to learn: ([(ids, mask)], was cut).
-
-    `alternatives`: one conversation, or the two of a pair, which share their prompt and lose the same turns of it.
-    refuse: never cut. oldest: drop the oldest exchanges, keep the system message. left: cut tokens after the begin of
-    text, of a pair the same ones of its prompt. right: cut tokens at the end. No cut goes through a character.
-
-    Raises:
-        NothingToLearn: one is too long and may not be cut, has no learned token left, or an answer of a pair would be cut
-            from the left.
-    """
-    out = list(rendered)
-    cut = max_tokens is not None and any(len(ids) > max_tokens for ids, _ in out)
-    if cut and max_tokens is not None:
-        if truncate == "refuse":
-            longest = max(len(ids) for ids, _ in out)
-            raise NothingToLearn(
-                "too_long", f"너무 깁니다 (too long): {longest} > {max_tokens} 토큰 (tokens)"
-            )
-        if truncate == "oldest":
-            out = _drop_oldest(tokenizer, alternatives, max_tokens, template, train)
-        elif truncate == "left":
-            out = _cut_left(tokenizer, out, max_tokens, template)
-        else:
-            out = [_cut_right(tokenizer, ids, mask, max_tokens) for ids, mask in out]
-    if not all(any(mask) for _, mask in out):
-        what = (
-            "잘라 내니 배울 답이 없습니다 (answer truncated away)"
-            if cut
-            else "배울 토큰이 없습니다 (nothing to learn)"
-        )
-        raise NothingToLearn("truncated_away" if cut else "nothing_to_learn", what)
-    return out, cut
-
-
-def _cut_left(
-    tokenizer: Tokenizer, rendered: Sequence[tuple[list[int], list[int]]], max_tokens: int, template: Template
-) -> list[tuple[list[int], list[int]]]:
-    """The same tokens cut from all, so that the answers of a pair keep one prompt; the begin of text stays."""
-    first = 1 if TEMPLATES[template].pieces([], False)[:1] == [Piece(BOS, control=True)] else 0
-    longest = max((ids for ids, _ in rendered), key=len)
-    end = first + len(longest) - max_tokens
-    while end < len(longest) and _inside_character(tokenizer, longest[end]):
-        end += 1
-    if len(rendered) > 1 and any(any(mask[:end]) for _, mask in rendered):
-        raise NothingToLearn(
-            "truncated_away",
-            f"질문을 다 잘라도 답이 너무 깁니다 (an answer alone is over {max_tokens} tokens)",
-        )
-    return [(ids[:first] + ids[end:], mask[:first] + mask[end:]) for ids, mask in rendered]
-
-
-def _cut_right(
-    tokenizer: Tokenizer, ids: list[int], mask: list[int], max_tokens: int
-) -> tuple[list[int], list[int]]:
-    end = min(max_tokens, len(ids))
-    while 0 < end < len(ids) and _inside_character(tokenizer, ids[end]):
-        end -= 1
-    return ids[:end], mask[:end]
-
-
-def _inside_character(tokenizer: Tokenizer, i: int) -> bool:
-    """Whether a token begins with a byte that continues the character before it."""
-    return tokenizer.token(i)[:1] in _CONTINUATION
-
-
-def _drop_oldest(
-    tokenizer: Tokenizer,
-    alternatives: Sequence[Sequence[Any]],
-    max_tokens: int,
-    template: Template,
-    train: Train,
-) -> list[tuple[list[int], list[int]]]:
-    conversations = [turns_of(messages) for messages in alternatives]
-    first = conversations[0]
-    system = [t for t in first[:1] if t.role == "system"]
-    for start in range(len(system) + 1, min(map(len, conversations))):
-        if first[start].role != "user":
-            continue
-        out = render_many(tokenizer, [[*system, *turns[start:]] for turns in conversations], template, train)
-        if all(len(ids) <= max_tokens for ids, _ in out):
-            return out
-    raise NothingToLearn(
-        "too_long", f"마지막 문답만으로도 너무 깁니다 (the last exchange alone is over {max_tokens} tokens)"
-    )

@@ -4,17 +4,29 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from kodata.run.errors import UsageError, UserError
-from kodata.run.flags import DryRun, Flat, Fresh, Inputs, Limit, Output, Parameter, Workers, worker_count
+from kodata.run.flags import (
+    DryRun,
+    Flat,
+    Fresh,
+    Inputs,
+    Limit,
+    Output,
+    Parameter,
+    Workers,
+    check_limit,
+    worker_count,
+)
 from kodata.run.folder import open_run
 from kodata.run.progress import progress
 from kodata.run.result import Result
-from kotok.chat import TEMPLATES, Train, Truncate, template_of
+from kotok.chat import TemplateSpec, Train, chosen_template, spec_of, template_name
 from kotok.holdout import DEFAULT_SHARE, check_share
 from kotok.records import Kind, input_files, kind_of
 from kotok.tokenizer import Tokenizer, load
+from kotok.truncate import Truncate
 
 
 @dataclass(kw_only=True, slots=True)
@@ -23,8 +35,8 @@ class EncodeConfig:
 
     val: float = DEFAULT_SHARE
     """검증으로 떼어 둘 몫, kotok train과 같은 문서 (share held out into val/, the same documents as kotok train)"""
-    template: Literal["saved", "bitnet", "instruction", "inst", "chatml"] = "saved"
-    """대화 틀, saved = 토크나이저의 것 (chat template, saved = the tokenizer's own)"""
+    template: str = "saved"
+    """대화 틀: saved = 토크나이저의 것, bitnet, instruction, inst, chatml, jinja 파일 (saved = the tokenizer's own, a name or a file)"""
     train: Train = "assistant"
     """배울 말: 모든 답, 마지막 답, 모든 말 (what is learned: every answer, the last one, every message)"""
     max_tokens: int | None = None
@@ -59,14 +71,15 @@ def encode(
     Raises:
         UserError: missing input or tokenizer, inputs of several kinds, a broken record (file, line, key), nothing to encode.
     """
+    check_limit(limit)
     config = config or EncodeConfig()
     files = input_files(inputs)
     tokenizer = load(tok)
     kind = _common_kind(files)
-    if config.template == "saved":
-        config.template = template_of(tokenizer)
+    template = chosen_template(config.template, tokenizer)
+    config.template = template_name(template)
     if dry_run:
-        return _plan(files, kind, tokenizer, config)
+        return _plan(files, kind, tokenizer, config, template)
     settings = {**asdict(config), "limit": limit, "tokenizer": tokenizer.fingerprint}
     with open_run(output, tool="kotok", verb="encode", config=settings, inputs=files, fresh=fresh) as run:
         if run.done:
@@ -77,7 +90,7 @@ def encode(
         if (
             kind != "text"
         ):  # the copy talks as the shards do: what is trained on them generates with that template
-            spoken = {**tokenizer.config, "chat_template": TEMPLATES[config.template].jinja}
+            spoken = {**tokenizer.config, "chat_template": spec_of(template).jinja}
             tokenizer = Tokenizer(tokenizer.spec, spoken)
         tokenizer.save(run.path / "tokenizer")
         jobs = plan_parts(files, run.path, kind, config, tokenizer, limit)
@@ -244,7 +257,13 @@ def _told(meta: dict[str, Any], total: dict[str, Any], path: Path) -> dict[str, 
     return {"summary": summary, "report": report, "lines": lines}
 
 
-def _plan(files: Sequence[Path], kind: Kind, tokenizer: Tokenizer, config: EncodeConfig) -> Result:
+def _plan(
+    files: Sequence[Path],
+    kind: Kind,
+    tokenizer: Tokenizer,
+    config: EncodeConfig,
+    template: str | TemplateSpec,
+) -> Result:
     """Encode the first 200 records into nothing and say what the whole would give."""
     import time
     from itertools import islice
@@ -261,8 +280,7 @@ def _plan(files: Sequence[Path], kind: Kind, tokenizer: Tokenizer, config: Encod
     else:
         examples = [e for _, e in islice(read_examples(first, kind), 200)]
         chats = [e.messages if kind == "chat" else [*e.prompt, *e.chosen] for e in examples]
-        assert config.template != "saved"
-        tokens = sum(len(ids) for ids, _ in render_many(tokenizer, chats, config.template, config.train))
+        tokens = sum(len(ids) for ids, _ in render_many(tokenizer, chats, template, config.train))
         read, tried = sum(len(m.content.encode()) for c in chats for m in c), len(examples)
     seconds = max(time.monotonic() - begin, 1e-3)
     text = sum(f.stat().st_size * (4 if f.suffix in (".gz", ".zst", ".parquet") else 1) for f in files)

@@ -3,12 +3,12 @@
 import sys
 from itertools import groupby, islice
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from kodata.run.errors import UserError
 from kodata.run.flags import Limit, Parameter
 from kodata.run.result import Result
-from kotok.chat import Train, render_many, template_of, turns_of
+from kotok.chat import Train, chosen_template, render_many, template_name, template_of, turns_of
 from kotok.tokenizer import Tokenizer, load, show
 
 GREEN, GREY, BOLD, PLAIN = "\x1b[32m", "\x1b[90m", "\x1b[1m", "\x1b[0m"
@@ -25,7 +25,10 @@ def inspect(
     /,
     *,
     template: Annotated[
-        Literal["saved", "bitnet", "instruction", "inst", "chatml"], Parameter(help="대화 틀 (chat template)")
+        str,
+        Parameter(
+            help="대화 틀: saved, bitnet, instruction, inst, chatml, jinja 파일 (chat template or its file)"
+        ),
     ] = "saved",
     train: Annotated[Train, Parameter(help="배울 말 (what is learned)")] = "assistant",
     limit: Limit = None,
@@ -48,7 +51,7 @@ def inspect(
 
         kind = kind_of(path)
         if kind in ("chat", "pair"):
-            name = template_of(tokenizer) if template == "saved" else template
+            name = chosen_template(template, tokenizer)
             return _examples(
                 tokenizer, list(islice(read_examples(path, kind), limit or 3)), kind, name, train, colour
             )
@@ -194,7 +197,7 @@ def tokenizer_facts(tokenizer: Tokenizer) -> Result:
         "어휘 (vocabulary)": tokenizer.vocab_size,
         "한글이 든 토큰 (tokens with Hangul)": hangul,
         "제어 토큰 (control tokens)": " ".join(f"{name}={i}" for name, i in tokenizer.control.items()),
-        "대화 틀 (chat template)": template_of(tokenizer),
+        "대화 틀 (chat template)": template_name(template_of(tokenizer)),
         "지문 (fingerprint)": tokenizer.fingerprint,
         "가장 긴 토큰 (longest tokens)": " ".join(f"[{t}]" for t in longest),
     }

@@ -18,11 +18,13 @@ import numpy as np
 
 from kodata.run.errors import UserError
 from kodata.run.files import atomic_json, atomic_open, read_json_object
-from kotok.chat import NothingToLearn, Turn, fit, render_many, turns_of
+from kotok.chat import Turn, template_of, turns_of
+from kotok.flat import render_flat
 from kotok.holdout import held_out, holdout_key
 from kotok.records import Kind, Text, read_examples, read_texts
 from kotok.shard_writer import PartWriter, Split
 from kotok.tokenizer import Tokenizer, load
+from kotok.truncate import NothingToLearn, fit
 
 if TYPE_CHECKING:
     from kotok.encode import EncodeConfig
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 PART_BYTES = 16 << 20
 """Small input files share a part up to this size on disk."""
 BATCH_CHARS = 2 << 20
-BATCH_EXAMPLES = 512
+BATCH_EXAMPLES = 2048
 MAX_SOURCES = 1000
 EXAMPLES_KEPT = 8
 
@@ -285,7 +287,7 @@ def _encode_examples(
     bar: Any,
 ) -> None:
     config = job.config
-    assert config.template != "saved"
+    template = template_of(tokenizer)  # the copy in the shard folder speaks as the shards do
     # In a pair only the answers are learned, whatever the policy: their turns are all that still has train=True.
     policy = config.train if job.kind == "chat" else "assistant"
     token_bytes = tokenizer.token_bytes()
@@ -294,33 +296,34 @@ def _encode_examples(
     )
     while batch := list(islice(examples, BATCH_EXAMPLES)):
         alive()
-        conversations = [conversations_of(example, job.kind) for _, _, example in batch]
-        rendered = iter(
-            render_many(
-                tokenizer, [c for group in conversations for c in group], config.template, policy, threads
-            )
-        )
-        for (file, line, example), group in zip(batch, conversations, strict=True):
-            try:
-                kept, cut = fit(
-                    tokenizer,
-                    group,
-                    [next(rendered) for _ in group],
-                    max_tokens=config.max_tokens,
-                    truncate=config.truncate,
-                    template=config.template,
-                    train=policy,
-                )
-            except NothingToLearn as error:
-                counts.refuse(file, line, example.id, error)
-                continue
+        groups = [conversations_of(example, job.kind) for _, _, example in batch]
+        flat = render_flat(tokenizer, [c for group in groups for c in group], template, policy, threads)
+        ends = flat.ends.tolist()
+        spans = zip([0, *ends[:-1]], ends, strict=True)
+        rows = iter([(flat.ids[a:b], flat.mask[a:b]) for a, b in spans])
+        for (file, line, example), group in zip(batch, groups, strict=True):
+            kept, cut = [next(rows) for _ in group], False
+            if any((config.max_tokens or len(ids)) < len(ids) or not mask.any() for ids, mask in kept):
+                try:
+                    fitted, cut = fit(
+                        tokenizer,
+                        group,
+                        [(ids.tolist(), mask.tolist()) for ids, mask in kept],
+                        max_tokens=config.max_tokens,
+                        truncate=config.truncate,
+                        template=template,
+                        train=policy,
+                    )
+                except NothingToLearn as error:
+                    counts.refuse(file, line, example.id, error)
+                    continue
+                kept = [(np.asarray(ids, np.uint32), np.asarray(mask, np.uint8)) for ids, mask in fitted]
             counts.cut += cut
             split = _split(job, example.id, example.meta)
             tokens = nbytes = 0
             for ids, mask in kept:
-                flat, learned = np.asarray(ids), np.asarray(mask)
-                size = int(token_bytes[flat[learned == 1]].sum())
-                writers[split].write(flat, learned, size)
+                size = int(token_bytes[ids[mask == 1]].sum())
+                writers[split].write(ids, mask, size)
                 tokens, nbytes = tokens + len(ids), nbytes + size
             counts.add(example.source or file.name, len(kept), tokens, nbytes)
         if bar is not None:
@@ -330,6 +333,6 @@ def _encode_examples(
 def conversations_of(example: Any, kind: Kind) -> list[Sequence[Turn]]:
     """The one conversation of a chat; of a pair the prompt with each answer, only the answer learned."""
     if kind == "chat":
-        return [turns_of(example.messages)]
+        return [example.messages]
     prompt = [Turn(t.role, t.content, False) for t in turns_of(example.prompt)]
     return [[*prompt, *turns_of(example.chosen)], [*prompt, *turns_of(example.rejected)]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kodata.chat.records import CHAT_EXAMPLE, PAIR_EXAMPLE, Chat, Message, Pair, RecordError, messages_hash
@@ -25,6 +25,7 @@ _ROLE_NAMES = {
         "답변자",
     ),
 }
+_TOOL_ROLES = {"tool", "function", "ipython", "observation", "function_call", "tool_call", "도구"}
 _ROLE_OF = {name: role for role, names in _ROLE_NAMES.items() for name in names}
 _PREFIX = re.compile(rf"^\s*({'|'.join(sorted(_ROLE_OF, key=len, reverse=True))})\s*[:：]\s*", re.IGNORECASE)
 _PREFIXED_LINE = re.compile(_PREFIX.pattern, re.IGNORECASE | re.MULTILINE)
@@ -35,12 +36,18 @@ _HOUSE_KEYS = {"id", "source", "meta"}
 
 
 def chat_of(
-    record: dict[str, Any], *, prompt_field: str = "", response_field: str = "", answers: bool = True
+    record: dict[str, Any],
+    *,
+    prompt_field: str = "",
+    response_field: str = "",
+    answers: bool = True,
+    form: str = "",
 ) -> Chat:
     """The chat a record holds. Role order is not checked here (`records.check_chat` does).
 
     `prompt_field` and `response_field` name a key of the record, or are templates ("{제목}\\n{본문}"),
-    and switch the detection off. With `answers=False` the answer's key may be missing.
+    and switch the detection off, as `form` does (a name that `chat_form` gave). With `answers=False` the answer's key may be
+    missing.
     Raises `RecordError` with the key at fault.
     """
     if prompt_field or response_field:
@@ -50,19 +57,16 @@ def chat_of(
         ]
         used = _fields(prompt_field) | _fields(response_field)
     else:
-        name, used = chat_form(record, answers=answers)
+        name, used = (form, _CHAT_KEYS[form][1]) if form else chat_form(record, answers=answers)
         messages = _CHAT_FORMS[name][1](record)
     return Chat(_id(record, messages), messages, _text_or_empty(record, "source"), _meta(record, used))
 
 
 def chat_form(record: dict[str, Any], *, answers: bool = True) -> tuple[str, set[str]]:
     """Name of the record's chat form and the keys it uses; `RecordError` naming the keys seen when unknown."""
-    for name, (keys, _) in _CHAT_FORMS.items():
-        required = {k for k in keys if not k.endswith("?")}
-        if not answers and name in _ONE_ANSWER:
-            required -= {_ONE_ANSWER[name]}
-        if required <= record.keys():
-            return name, {k.removesuffix("?") for k in keys}
+    for name, (required, every, answer) in _CHAT_KEYS.items():
+        if record.keys() >= required or (not answers and answer and record.keys() >= required - {answer}):
+            return name, every
     raise RecordError(
         "",
         f"모르는 모양입니다. 키: {', '.join(map(str, record)) or '없음'} (unknown form, keys seen)",
@@ -79,7 +83,8 @@ def pair_of(record: dict[str, Any]) -> Pair:
     chosen_key, rejected_key = pair_keys(record)
     prompt_keys = {"prompt", "question", "instruction", "input", "system"} & record.keys()
     prompt = _pair_prompt(record)
-    chosen, rejected = _turns(record[chosen_key], chosen_key), _turns(record[rejected_key], rejected_key)
+    chosen = _turns(_transcript(record, chosen_key), chosen_key)
+    rejected = _turns(_transcript(record, rejected_key), rejected_key)
     if len(chosen) > 1 or len(rejected) > 1:
         prompt, chosen, rejected = _split_shared_head(prompt, chosen, rejected)
     elif prompt:
@@ -157,7 +162,7 @@ def _two(prompt_key: str, answer_key: str) -> Callable[[dict[str, Any]], list[Me
     return build
 
 
-def _from_alpaca(record: dict[str, Any]) -> list[Message]:
+def _from_alpaca(record: Mapping[str, Any]) -> list[Message]:
     instruction = _string(record["instruction"], "instruction")
     extra = record.get("input")
     if isinstance(extra, str) and extra.strip().lower() not in _EMPTY:
@@ -168,6 +173,10 @@ def _from_alpaca(record: dict[str, Any]) -> list[Message]:
     return [*_system(record), Message("user", instruction), *answer]
 
 
+def _from_dolly(record: dict[str, Any]) -> list[Message]:
+    return _from_alpaca({**record, "input": record["context"], "output": record["response"]})
+
+
 # Order matters: the first form whose required keys ("key?" is optional) are all there.
 _CHAT_FORMS: dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any]], list[Message]]]] = {
     "messages": (("messages", "prompt?"), _from_messages),
@@ -176,10 +185,21 @@ _CHAT_FORMS: dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any]], list[Me
     "completion": (("prompt", "completion", "system?"), _two("prompt", "completion")),
     "response": (("prompt", "response", "system?"), _two("prompt", "response")),
     "alpaca": (("instruction", "output", "input?", "system?"), _from_alpaca),
+    "dolly": (("instruction", "context", "response", "system?"), _from_dolly),
+    "instruction_response": (("instruction", "response", "system?"), _two("instruction", "response")),
     "question": (("question", "answer", "system?"), _two("question", "answer")),
     "question_response": (("question", "response", "system?"), _two("question", "response")),
 }
 _ONE_ANSWER = {"response": "response", "alpaca": "output", "question": "answer"}
+# name -> (required keys, all keys, the key of the answer where there is one)
+_CHAT_KEYS = {
+    name: (
+        {k for k in keys if not k.endswith("?")},
+        {k.removesuffix("?") for k in keys},
+        _ONE_ANSWER.get(name, ""),
+    )
+    for name, (keys, _) in _CHAT_FORMS.items()
+}
 
 
 # --- pieces ---------------------------------------------------------------------------------------
@@ -203,6 +223,12 @@ def message_list(value: Any, key: str) -> list[Message]:
             )
         name = item[role_key]
         role = _ROLE_OF.get(name.strip().lower()) if isinstance(name, str) else None
+        if isinstance(name, str) and name.strip().lower() in _TOOL_ROLES:
+            raise RecordError(
+                f"{at}.{role_key}",
+                f"도구 메시지 {name!r}는 배우지 않습니다 (tool messages are not supported)",
+                reason="tool",
+            )
         if role is None:
             known = "system, user, assistant"
             raise RecordError(f"{at}.{role_key}", f"모르는 역할 {name!r} (unknown role; known: {known})")
@@ -241,14 +267,24 @@ def _turns(value: Any, key: str, role: str = "assistant") -> list[Message]:
     return message_list(value, key) if isinstance(value, list) else [Message(role, _string(value, key))]
 
 
-def _system(record: dict[str, Any]) -> list[Message]:
+def _system(record: Mapping[str, Any]) -> list[Message]:
     text = record.get("system")
     if text is None or (isinstance(text, str) and text.strip().lower() in _EMPTY):
         return []
     return [Message("system", _string(text, "system"))]
 
 
-def _pair_prompt(record: dict[str, Any]) -> list[Message]:
+def _transcript(record: dict[str, Any], key: str) -> Any:
+    """`\\n\\nHuman: … \\n\\nAssistant: …` without a prompt beside it (HH-RLHF) as messages; anything else as it is."""
+    value = record[key]
+    if not isinstance(value, str) or {"prompt", "question", "instruction"} & record.keys():
+        return value
+    if not _PREFIX.match(value):
+        return value
+    return [{"role": m.role, "content": m.content} for m in _from_turns({"turns": value.strip()})]
+
+
+def _pair_prompt(record: Mapping[str, Any]) -> list[Message]:
     if "prompt" in record:
         return _system(record) + _turns(record["prompt"], "prompt", role="user")
     if "question" in record:
@@ -256,6 +292,26 @@ def _pair_prompt(record: dict[str, Any]) -> list[Message]:
     if "instruction" in record:
         return _from_alpaca({k: v for k, v in record.items() if k != "output"})
     return []
+
+
+def question_of(record: Mapping[str, Any], example: str) -> tuple[set[str], list[Message]]:
+    """(keys used, messages up to the question) of a record whose answers stand elsewhere in it.
+
+    Also the head that the two conversations of a comparison share, and `{"contents": …}` questions of AI Hub.
+    Raises RecordError when there is no question.
+    """
+    used = {"prompt", "question", "instruction", "input", "system", "history"} & record.keys()
+    question = record.get("question")
+    if isinstance(question, Mapping) and isinstance(question.get("contents"), str):
+        record = {**record, "question": question["contents"]}
+    elif isinstance(record.get("history"), str) and not {"prompt", "question", "instruction"} & record.keys():
+        record = {**record, "prompt": record["history"]}
+    elif isinstance(record.get("conversation_a"), list) and "prompt" not in record:
+        return used, message_list(record["conversation_a"], "conversation_a")[:-1]
+    messages = _pair_prompt(record)
+    if not messages:
+        raise RecordError("prompt", "키가 없습니다 (missing key)", example=example)
+    return used, messages
 
 
 def _split_shared_head(

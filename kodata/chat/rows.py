@@ -1,15 +1,15 @@
-"""Rows of a table-like file, one dict each, with the line they stand on. A broken row does not stop the rest."""
+"""Rows of a table-like file, one dict each, with the line they stand on. A broken row does not stop the rest.
+
+Bytes, lines and tables are read by `kodata.sources`; here they only become dicts and BadRows.
+"""
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
 import json
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,12 +17,9 @@ import orjson
 
 from kodata.run.errors import UserError
 
-SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet", ".csv", ".tsv")
+SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet", ".csv", ".tsv", ".xlsx", ".arrow")
 COMPRESSIONS = (".gz", ".zst")
 ROW_SUFFIXES = tuple(s + c for s in SUFFIXES for c in ("", *COMPRESSIONS))
-
-
-MAX_LINE_BYTES = 256 << 20
 
 
 @dataclass(slots=True)
@@ -32,28 +29,21 @@ class BadRow:
     message: str
 
 
-def read_rows(path: str | Path) -> Iterator[tuple[int, dict[str, Any] | BadRow]]:
-    """(line, row) of a JSONL, JSON list, CSV, TSV or Parquet file, gzip or zstd allowed.
+Rows = Iterator[tuple[int, dict[str, Any] | BadRow]]
 
-    The line is 1-based; for a JSON list and Parquet it is the number of the item.
+
+def read_rows(path: str | Path) -> Rows:
+    """(line, row) of a JSONL, JSON list, CSV, TSV, XLSX, Parquet or Arrow file, gzip or zstd allowed.
+
+    The line is 1-based; for a JSON list, Parquet and Arrow it is the number of the item.
     A file that cannot be opened raises `UserError`; a line that cannot be parsed is a `BadRow`.
     """
     path = Path(path)
     if not path.is_file():
         raise UserError(f"파일이 없습니다 (no such file): {path}", help="경로를 확인하세요 (check the path)")
     suffix = _kind(path)
-    if suffix == ".parquet":
-        yield from _parquet(path)
-        return
     with open_binary(path) as stream:
-        if suffix == ".csv":
-            yield from _csv(stream)
-        elif suffix == ".tsv":
-            yield from _tsv(stream)
-        elif suffix == ".json":
-            yield from _json_list(stream.read(), path)
-        else:
-            yield from _jsonl(stream, path)
+        yield from _READERS[suffix](stream, path)
 
 
 @contextmanager
@@ -62,21 +52,15 @@ def open_binary(path: Path) -> Iterator[IO[bytes]]:
 
     A cut or broken archive, or a file that may not be read, raises `UserError`.
     """
-    import zstandard
+    from kodata.sources.streams import BrokenInput, open_bytes
 
     try:
         with open(path, "rb") as raw:
             head = raw.read(4)
-            raw.seek(0)
-            if head[:2] == b"\x1f\x8b":
-                with gzip.open(raw) as unpacked:
-                    yield unpacked  # type: ignore[misc]
-            elif head == b"\x28\xb5\x2f\xfd":
-                reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
-                yield io.BufferedReader(reader, 1 << 20)  # type: ignore[arg-type]
-            else:
-                yield raw
-    except (EOFError, OSError, zlib.error, zstandard.ZstdError) as error:
+        packed = ".gz" if head[:2] == b"\x1f\x8b" else ".zst" if head == b"\x28\xb5\x2f\xfd" else ""
+        with open_bytes(str(path), f"rows{packed}") as stream:
+            yield stream
+    except (BrokenInput, OSError) as error:
         raise UserError(f"읽을 수 없습니다 (cannot read): {error}", file=str(path)) from None
 
 
@@ -102,34 +86,30 @@ def parse_json(line: bytes) -> Any:
         return json.loads(line)
 
 
-def _jsonl(stream: IO[bytes], path: Path) -> Iterator[tuple[int, dict[str, Any] | BadRow]]:
-    for number, line in enumerate(iter(lambda: stream.readline(MAX_LINE_BYTES + 1), b""), 1):
-        if len(line) > MAX_LINE_BYTES:
-            while line and not line.endswith(b"\n"):  # the rest of it is passed by, not held
-                line = stream.readline(1 << 24)
-            yield number, BadRow(f"줄이 {MAX_LINE_BYTES >> 20} MB보다 깁니다 (line too long)")
-            continue
-        if number == 1:
-            line = line.removeprefix(b"\xef\xbb\xbf")
-            if line.lstrip().startswith(b"["):
-                yield from _json_list(line + stream.read(), path)
-                return
-        if not line.strip():
-            continue
-        try:
-            row = parse_json(line)
-        except (ValueError, RecursionError) as error:
-            yield number, BadRow(f"JSON이 아닙니다 (not JSON): {error}")
-            continue
-        yield number, row if isinstance(row, dict) else BadRow(_not_object(row))
+def _jsonl(stream: Any, path: Path) -> Rows:
+    from kodata.sources.rows import json_lines
+
+    if stream.peek(64)[:64].removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"["):
+        yield from _json(stream, path)
+        return
+    for number, row, wrong in json_lines(stream):
+        if wrong:
+            yield number, BadRow(wrong)
+        else:
+            yield number, row if isinstance(row, dict) else BadRow(_not_object(row))
 
 
-def _json_list(data: bytes, path: Path) -> Iterator[tuple[int, dict[str, Any] | BadRow]]:
-    data = data.removeprefix(b"\xef\xbb\xbf")
+def _json(stream: IO[bytes], path: Path) -> Rows:
+    from kodata.sources.rows import MAX_JSON_BYTES
+    from kodata.sources.streams import read_all
+
+    data = read_all(stream, MAX_JSON_BYTES).removeprefix(b"\xef\xbb\xbf")  # type: ignore[arg-type]
     if not data.strip():
         return
     try:
         value = parse_json(data)
+    except UnicodeDecodeError:
+        value = parse_json(data.decode("cp949", "replace").encode())
     except (ValueError, RecursionError) as error:
         raise UserError(f"JSON이 아닙니다 (not JSON): {error}", file=str(path)) from None
     if isinstance(value, dict):
@@ -145,43 +125,45 @@ def _not_object(row: Any) -> str:
     return f"JSON 객체가 아닙니다: {type(row).__name__} (not a JSON object)"
 
 
-def _text(stream: IO[bytes]) -> str:
-    """The whole table as text: UTF-8, or CP949 as spreadsheets on Korean Windows write it."""
-    data = stream.read()
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("cp949", errors="replace")
+def _csv(stream: Any, path: Path) -> Rows:
+    from kodata.sources.rows import csv_rows
+
+    yield from _table(csv_rows(stream, False))
 
 
-def _csv(stream: IO[bytes]) -> Iterator[tuple[int, dict[str, Any] | BadRow]]:
-    csv.field_size_limit(1 << 30)
-    reader = csv.reader(io.StringIO(_text(stream), newline=""))
+def _tsv(stream: Any, path: Path) -> Rows:
+    """In TSV a quote is usually just a quote, and only a cell quoted as a whole is unquoted."""
+    from kodata.sources.rows import csv_rows
+
+    yield from _table((n, [_unquote(cell) for cell in cells]) for n, cells in csv_rows(stream, True))
+
+
+def _xlsx(stream: Any, path: Path) -> Rows:
+    """The rows of all sheets, each with its own header, numbered through."""
+    from kodata.sources.rows import xlsx_rows
+
+    sheets = (_table(rows) for _, rows in xlsx_rows(stream))
+    yield from enumerate((row for _, row in chain.from_iterable(sheets)), 2)
+
+
+def _table(rows: Iterable[tuple[int, list[Any]]]) -> Rows:
+    """Rows under the header; a table that breaks is broken from there on."""
+    from kodata.sources.streams import BrokenInput
+
     header: list[str] | None = None
-    start = 1
+    number = 0
     try:
-        for cells in reader:
-            line, start = start, reader.line_num + 1
+        for number, cells in rows:
+            if not any(cell not in (None, "") for cell in cells):
+                continue
             if header is None:
-                header = cells
-            elif cells:
-                yield line, _row(header, cells)
-    except csv.Error as error:
-        yield start, BadRow(f"CSV가 아닙니다 (not CSV): {error}")
-
-
-def _tsv(stream: IO[bytes]) -> Iterator[tuple[int, dict[str, Any] | BadRow]]:
-    """A line is a row: in TSV a quote is usually just a quote, and only a cell quoted as a whole is unquoted."""
-    header: list[str] | None = None
-    for number, line in enumerate(_text(stream).split("\n"), 1):
-        line = line.removesuffix("\r")
-        if not line.strip():
-            continue
-        cells = [_unquote(cell) for cell in line.split("\t")]
-        if header is None:
-            header = cells
-        else:
-            yield number, _row(header, cells)
+                header = [str(name).strip().lstrip("\ufeff") if name is not None else "" for name in cells]
+            elif len(cells) > len(header):
+                yield number, BadRow(f"칸이 {len(cells)}개, 머리글은 {len(header)}개입니다 (too many cells)")
+            else:
+                yield number, {key: value for key, value in zip(header, cells, strict=False) if key}
+    except BrokenInput as error:
+        yield number + 1, BadRow(str(error))
 
 
 def _unquote(cell: str) -> str:
@@ -189,22 +171,18 @@ def _unquote(cell: str) -> str:
     return cell[1:-1].replace('""', '"') if quoted else cell
 
 
-def _row(header: list[str], cells: list[str]) -> dict[str, Any] | BadRow:
-    if len(cells) > len(header):
-        return BadRow(f"칸이 {len(cells)}개, 머리글은 {len(header)}개입니다 (too many cells)")
-    return {key: value for key, value in zip(header, cells, strict=False) if key}
+def _parquet(stream: Any, path: Path) -> Rows:
+    from kodata.sources.rows import parquet_rows
+
+    yield from parquet_rows(stream)
 
 
-def _parquet(path: Path) -> Iterator[tuple[int, dict[str, Any] | BadRow]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+def _arrow(stream: Any, path: Path) -> Rows:
+    from kodata.sources.rows import arrow_rows
 
-    number = 0
-    try:
-        with pq.ParquetFile(path) as table:
-            for batch in table.iter_batches(batch_size=1024):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield number, row
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(f"Parquet이 아닙니다 (not Parquet): {error}", file=str(path)) from None
+    yield from arrow_rows(stream)
+
+
+_READERS = {
+    ".jsonl": _jsonl, ".json": _json, ".csv": _csv, ".tsv": _tsv, ".xlsx": _xlsx, ".parquet": _parquet, ".arrow": _arrow,
+}  # fmt: skip

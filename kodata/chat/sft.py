@@ -1,31 +1,29 @@
-"""`kodata sft`: instruction and dialogue sources of any known form into one checked chat JSONL."""
+"""`kodata sft`: instruction, dialogue and task sources of any known form into one checked chat JSONL."""
 
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from kodata.chat.clean import Cleaner
+from kodata.chat.build import Builder, Kept, build
 from kodata.chat.forms import chat_form, chat_of
-from kodata.chat.records import Chat, Message, RecordError, chat_to_json, check_chat, dump_line
-from kodata.chat.rows import ROW_SUFFIXES
-from kodata.chat.sieve import REASONS, Place, Sieve, length_edges, pii_block, rows_of, source_name
-from kodata.pii import PiiConfig
+from kodata.chat.inputs import rows_of
+from kodata.chat.layouts import layout_of, tasks_of, tree_chats, trees_of
+from kodata.chat.records import Chat, Message, RecordError, chat_to_json, check_chat, messages_hash
+from kodata.chat.shared import Against, SharedConfig
+from kodata.chat.sieve import Place, Sieve
+from kodata.chat.tasks import OtherTask, Task, messages_of, turn_roles
+from kodata.chat.tell import chat_report, dropped_lines
 from kodata.run.errors import UsageError
-from kodata.run.files import atomic_open
-from kodata.run.flags import DryRun, Flat, Fresh, Inputs, Limit, Output
-from kodata.run.folder import open_run
-from kodata.run.inputs import expand
-from kodata.run.progress import progress
+from kodata.run.flags import DryRun, Flat, Fresh, Inputs, Limit, Output, Seed
 from kodata.run.result import Result
 
-DRY_RUN_RECORDS = 200
+RATED = "aihub.rated_dialogue"
+"""The layout whose dialogues come again as rated answers, bad ones among them."""
 
 
 @dataclass(kw_only=True, slots=True)
-class SftConfig:
+class SftConfig(SharedConfig):
     """What becomes a training conversation."""
 
     prompt_field: str = ""
@@ -36,36 +34,21 @@ class SftConfig:
     """시스템 메시지가 없는 대화에 붙일 글 (system message for chats without one)"""
     max_turns: int = 0
     """앞의 이만큼 주고받기만, 0 = 모두 (keep the first N rounds, 0 = all)"""
-    max_chars: int = 32_000
-    """더 긴 대화는 버림, 글자 (drop longer chats, characters)"""
-    normalise: bool = True
-    """문서와 같은 규칙으로 글을 다듬음 (normalise text as documents are)"""
-    pii: PiiConfig = field(default_factory=PiiConfig)
-    """개인정보 (personal data)"""
+    per_prompt: int = 1
+    """같거나 거의 같은 질문 하나에 남길 대화, 0 = 모두 (chats kept for one prompt, 0 = all)"""
 
     def __post_init__(self) -> None:
+        SharedConfig.__post_init__(self)
         if bool(self.prompt_field) != bool(self.response_field):
             raise UsageError(
                 "--prompt-field와 --response-field는 함께 씁니다 (give both)",
                 help="예: --prompt-field 사건명 --response-field 재결요지",
             )
-        for name in ("max_turns", "max_chars"):
+        for name in ("max_turns", "per_prompt"):
             if getattr(self, name) < 0:
                 raise UsageError(
                     f"--{name.replace('_', '-')}는 0 이상입니다 (must be 0 or more): {getattr(self, name)}"
                 )
-
-
-@dataclass(slots=True)
-class _Seen:
-    """What the report needs to know about the chats that were kept."""
-
-    forms: Counter[str] = field(default_factory=Counter)
-    sources: Counter[str] = field(default_factory=Counter)
-    rounds: Counter[int] = field(default_factory=Counter)
-    prompt_chars: list[int] = field(default_factory=list)
-    answer_chars: list[int] = field(default_factory=list)
-    samples: list[dict[str, str]] = field(default_factory=list)
 
 
 def sft(
@@ -73,72 +56,122 @@ def sft(
     /,
     *,
     output: Output,
+    against: Against = None,
     config: Annotated[SftConfig | None, Flat] = None,
     limit: Limit = None,
+    seed: Seed = 0,
     dry_run: DryRun = False,
     fresh: Fresh = False,
 ) -> Result:
-    """지시·대화 자료를 학습용 대화 JSONL로 (build SFT chat JSONL).
+    """지시·대화·과제 자료를 학습용 대화 JSONL로 (build SFT chat JSONL).
 
-    Reads JSONL, JSON, CSV, TSV and Parquet (also .gz, .zst) in the forms of `kodata.chat.forms`, writes
-    `{"id", "messages", "source", "meta"}` lines to OUTPUT and everything not kept, with its reason, to
-    `dropped.jsonl` in the run folder beside it. Deterministic; a run that was killed starts again from nothing.
-    Raises UserError when a file is missing or no record is usable.
+    Reads JSONL, JSON, CSV, TSV and Parquet (also .gz, .zst), AI Hub deliveries and `hf:owner/name[:config[:split]]`: the
+    conversation forms of `kodata.chat.forms`, the layouts of `kodata.chat.layouts` (KorQuAD, OpenAssistant trees, summaries,
+    translations), tasks worded by `kodata.chat.tasks`. Writes `{"id", "messages", "source", "meta"}` lines to OUTPUT
+    and everything not kept, with its reason, to `dropped.jsonl` in the run folder beside it. Deterministic by `seed`; a run
+    that was killed starts again from nothing. Raises UserError when a file is missing or no record is usable.
     """
     config = config or SftConfig()
-    files = expand(inputs, ROW_SUFFIXES)
-    if dry_run:
-        sieve, seen = Sieve("sft", None, Cleaner(config.normalise, config.pii)), _Seen()
-        for _ in _chats(files, config, sieve, seen, limit=min(limit or DRY_RUN_RECORDS, DRY_RUN_RECORDS)):
-            pass
-        sieve.refuse_empty()
-        lines = ["시험 실행: 아무것도 쓰지 않았습니다 (dry run, nothing written)", *_lines(sieve)]
-        return Result(path=None, summary=_summary(sieve, seen), report=_report(sieve, seen), lines=lines)
-
-    settings = {**asdict(config), "limit": limit}
-    with open_run(
-        output, tool="kodata", verb="sft", config=settings, inputs=files, fresh=fresh, kind="file"
-    ) as run:
-        if run.done:
-            return run.result()
-        with ExitStack() as stack:
-            dropped = stack.enter_context(atomic_open(run.path / "dropped.jsonl", "wb"))
-            out = stack.enter_context(atomic_open(output, "wb"))
-            bar = stack.enter_context(progress("대화 만들기 (sft)", unit="대화"))
-            sieve, seen = Sieve("sft", dropped, Cleaner(config.normalise, config.pii)), _Seen()
-            for chat in _chats(files, config, sieve, seen, limit=limit):
-                out.write(dump_line(chat_to_json(chat)))
-                bar.advance(1)
-            sieve.refuse_empty()
-        return run.finish(summary=_summary(sieve, seen), report=_report(sieve, seen), lines=_lines(sieve))
+    builder = Builder(
+        verb="sft",
+        title="대화 만들기 (sft)",
+        unit="대화",
+        config=config,
+        seed=seed,
+        per_prompt=config.per_prompt,
+        read=lambda sources, sieve: _chats(sources, sieve, config, seed),
+        check=_passes,
+        to_json=chat_to_json,
+        texts=lambda chat: (chat.prompt, [chat.messages[-1]]),
+        tell=_told,
+    )
+    return build(
+        builder, inputs, output, {}, against=list(against or []), limit=limit, dry_run=dry_run, fresh=fresh
+    )
 
 
 def _chats(
-    files: list[Path], config: SftConfig, sieve: Sieve, seen: _Seen, limit: int | None
-) -> Iterator[Chat]:
-    """Checked chats in input order; everything else is dropped into the sieve."""
-    for place, row in rows_of(files, sieve, limit):
+    sources: Sequence[Path | str], sieve: Sieve, config: SftConfig, seed: int
+) -> Iterator[tuple[Place, str, Chat]]:
+    """Cleaned chats in input order; rows of which none can be made are dropped."""
+    for place, row in trees_of(rows_of(sources, sieve)):
+        for form, found in _found(row, config, seed):
+            if isinstance(found, RecordError):
+                sieve.drop_error(place, found)
+                continue
+            sieve.cleaner.messages(found.messages)
+            _shorten(found, config.max_turns, sieve)
+            if config.system and found.messages and found.messages[0].role != "system":
+                found.messages.insert(0, Message("system", config.system))
+            yield place, form, found
+
+
+def _found(row: Any, config: SftConfig, seed: int) -> Iterator[tuple[str, Chat | RecordError]]:
+    """(form, chat or what is wrong) for everything a row holds."""
+    try:
+        if not isinstance(row, dict):
+            yield str(row.meta.get("layout") or row.kind), _task_chat(row, seed)
+        elif config.prompt_field:
+            yield (
+                "fields",
+                chat_of(row, prompt_field=config.prompt_field, response_field=config.response_field),
+            )
+        elif "context" in row and layout_of(row) == "mrc":  # question and answer, but about a passage
+            yield from _task_chats(row, "mrc", seed)
+        else:
+            try:
+                form = chat_form(row)[0]
+            except RecordError:
+                layout = layout_of(row)
+                if layout == "tree":
+                    yield from (("tree", chat) for chat in tree_chats(row))
+                elif layout:
+                    yield from _task_chats(row, layout, seed)
+                else:
+                    raise
+            else:
+                yield form, chat_of(row, form=form)
+    except RecordError as error:
+        yield "", error
+
+
+def _task_chats(row: dict[str, Any], layout: str, seed: int) -> Iterator[tuple[str, Chat | RecordError]]:
+    source = row.get("source")
+    for task in tasks_of(row):
         try:
-            form = "fields" if config.prompt_field else chat_form(row)[0]
-            chat = chat_of(row, prompt_field=config.prompt_field, response_field=config.response_field)
+            if isinstance(task, RecordError):
+                raise task
+            chat = _task_chat(task, seed)
         except RecordError as error:
-            sieve.drop_error(place, error)
+            yield layout, error
             continue
-        sieve.cleaner.messages(chat.messages)
-        _shorten(chat, config.max_turns, sieve)
-        if not _kept(chat, place, config, sieve):
-            continue
-        chat.id = sieve.unique_id(chat.id, chat.messages)
-        chat.source = chat.source or source_name(place.file)
-        chat.meta = sieve.cleaner.values(chat.meta)
-        cluster = sieve.cluster(chat.id, chat.prompt, chat.meta)
-        if cluster != chat.id:
-            chat.meta["cluster"] = cluster
-        if config.system and chat.messages[0].role != "system":
-            chat.messages.insert(0, Message("system", config.system))
-        _remember(chat, form, seen)
-        sieve.kept += 1
-        yield chat
+        if isinstance(source, str) and layout != "translation":
+            chat.source = source
+        yield layout, chat
+
+
+def _task_chat(task: Any, seed: int) -> Chat:
+    """The chat of a task record; of rated answers only the good ones are learned, and what bots said before is shown."""
+    meta = {**task.meta, "task": task.kind}
+    if task.kind == "rating":
+        bad = [name for name, good in task.fields["marks"].items() if not good]
+        if bad:
+            raise RecordError("", f"나쁜 점: {', '.join(bad)} (rated bad)", reason="rated_bad")
+        messages = turn_roles(task.fields["prompt"])
+        for message in messages:
+            message.train = message.role != "assistant"
+        messages.append(Message("assistant", str(task.fields["answer"])))
+    elif task.kind == "ranking":
+        best = Task("instruction", task.id, {"prompt": "", "answer": str(task.fields["answers"][0])})
+        messages = [*turn_roles(task.fields["prompt"]), messages_of(best, seed)[-1]]
+    elif task.kind in ("question", "answer"):
+        raise OtherTask(task.kind, "짝이 되는 질문이나 답이 없습니다 (its other half is missing)")
+    elif task.kind == "dialogue" and task.meta.get("layout") == RATED:
+        raise OtherTask(task.kind, "평가된 답만 배웁니다 (of rated dialogues the rated answers are learned)")
+    else:
+        messages = messages_of(task, seed)
+    source = str(task.meta.get("dataset") or "")
+    return Chat(str(task.id) or messages_hash(messages), messages, source, meta)
 
 
 def _shorten(chat: Chat, max_turns: int, sieve: Sieve) -> None:
@@ -153,97 +186,37 @@ def _shorten(chat: Chat, max_turns: int, sieve: Sieve) -> None:
         sieve.notes["rounds_cut"] += 1
 
 
-def _kept(chat: Chat, place: Place, config: SftConfig, sieve: Sieve) -> bool:
+def _passes(chat: Chat, place: Place, sieve: Sieve) -> bool:
     """Whether the chat passes every check; otherwise it is dropped with the first reason that holds."""
     try:
         check_chat(chat)
     except RecordError as error:
         sieve.drop_error(place, error)
         return False
-    users = [m.content for m in chat.messages if m.role == "user"]
-    if not users[-1].strip():
+    asked = next(m.content for m in reversed(chat.messages) if m.role == "user")
+    if not asked.strip():
         sieve.drop(place, "empty_prompt")
-        return False
-    if chat.answer.strip() == users[-1].strip():
+    elif chat.answer.strip() == asked.strip():
         sieve.drop(place, "echo")
-        return False
-    chars = sum(len(m.content) for m in chat.messages)
-    if config.max_chars and chars > config.max_chars:
-        sieve.drop(place, "too_long", value=chars, limit=config.max_chars)
-        return False
-    if sieve.seen(chat.messages):
-        sieve.drop(place, "duplicate", value=chat.id)
-        return False
-    return True
+    elif not any(m.train for m in chat.messages if m.role == "assistant"):
+        sieve.drop(place, "nothing_to_learn")
+    else:
+        return True
+    return False
 
 
-def _remember(chat: Chat, form: str, seen: _Seen) -> None:
-    seen.forms[form] += 1
-    seen.sources[chat.source] += 1
-    seen.rounds[sum(m.role == "assistant" for m in chat.messages)] += 1
-    seen.prompt_chars.append(sum(len(m.content) for m in chat.prompt))
-    seen.answer_chars.append(len(chat.answer))
-    if len(seen.samples) < 6:
-        text = "\n".join(f"{m.role}: {m.content}" for m in chat.messages)
-        seen.samples.append({"label": chat.id, "text": text, "note": chat.source})
-
-
-def _summary(sieve: Sieve, seen: _Seen) -> dict[str, Any]:
-    return {
+def _told(sieve: Sieve, kept: Kept) -> tuple[dict[str, Any], list[dict[str, Any]], list[str]]:
+    summary = {
         **sieve.summary(),
-        "forms": dict(seen.forms),
-        "sources": dict(seen.sources),
-        "prompt_chars": sum(seen.prompt_chars),
-        "answer_chars": sum(seen.answer_chars),
+        "forms": dict(kept.forms),
+        "sources": dict(kept.sources),
+        "prompt_chars": sum(prompt for prompt, _ in kept.lengths),
+        "answer_chars": sum(answer for _, answer in kept.lengths),
+        **kept.quality.summary(),
     }
-
-
-def _lines(sieve: Sieve) -> list[str]:
     gone = sieve.read - sieve.kept
-    lines = [f"대화 {sieve.kept:,}개 (chats), 버림 {gone:,}개 (dropped), 읽음 {sieve.read:,}개 (read)"]
-    lines += [f"  {REASONS.get(reason, reason)}: {n:,}" for reason, n in sieve.reasons.most_common()]
-    return lines + [f"  예 (e.g.) {error}" for error in sieve.errors[:3]]
-
-
-def _report(sieve: Sieve, seen: _Seen) -> list[dict[str, Any]]:
-    from kodata.report import blocks
-
-    left, stages = sieve.read, [("읽음 (read)", sieve.read)]
-    for reason, n in sieve.reasons.most_common():
-        left -= n
-        stages.append((REASONS.get(reason, reason), left))
-    notes = {
-        "id_changed": "겹친 id를 바꿈 (repeated ids changed)",
-        "last_question_cut": "답 없는 끝 질문을 자름 (trailing question cut)",
-        "rounds_cut": "주고받기 수를 줄임 (rounds cut)",
-    }
-    report = [
-        blocks.facts(
-            "대화 자료 (chat data)",
-            {
-                "대화 (chats)": sieve.kept,
-                "질문 글자 (prompt characters)": sum(seen.prompt_chars),
-                "답 글자 (answer characters)": sum(seen.answer_chars),
-                **{notes[k]: n for k, n in sorted(sieve.notes.items())},
-            },
-        ),
-        blocks.funnel("남은 대화 (what is left)", stages),
-        blocks.table(
-            "원천 (sources)",
-            ["원천 (source)", "대화 (chats)"],
-            [list(x) for x in seen.sources.most_common(50)],
-        ),
-        blocks.bars("모양 (forms)", seen.forms.most_common()),
-        blocks.bars("주고받기 수 (rounds)", [(str(k), n) for k, n in sorted(seen.rounds.items())[:30]]),
+    lines = [
+        f"대화 {sieve.kept:,}개 (chats), 버림 {gone:,}개 (dropped), 읽음 {sieve.read:,}개 (read)",
+        *dropped_lines(sieve),
     ]
-    for title, lengths in (
-        ("질문 길이 (prompt length)", seen.prompt_chars),
-        ("답 길이 (answer length)", seen.answer_chars),
-    ):
-        edges, counts = length_edges(lengths)
-        report.append(blocks.histogram(title, edges, counts, unit="글자 (characters)"))
-    report += pii_block(sieve.cleaner)
-    report.append(blocks.samples("보기 (samples)", seen.samples))
-    if sieve.samples:
-        report.append(blocks.samples("버린 것 (dropped)", sieve.samples))
-    return report
+    return summary, chat_report(sieve, kept), lines

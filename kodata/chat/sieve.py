@@ -1,15 +1,16 @@
-"""What both builders share: rows of all inputs, a drop for every row that is not kept, counts that add up."""
+"""What both builders count with: a drop for every example that is not kept, names that stay unique, sums that add up."""
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
 from kodata.chat.clean import Cleaner
 from kodata.chat.records import CHAT_EXAMPLE, Message, RecordError, dump_line, messages_hash
-from kodata.chat.rows import ROW_SUFFIXES, BadRow, read_rows
+from kodata.chat.rows import ROW_SUFFIXES
 from kodata.run.errors import UserError
 
 REASONS = {
@@ -21,15 +22,32 @@ REASONS = {
     "empty_rejected": "빈 거절 답 (empty rejected answer)",
     "no_answer": "답이 없음 (no answer)",
     "role_order": "역할 순서 (role order)",
+    "tool": "도구 메시지 (tool messages)",
+    "speakers": "말하는 이가 셋 이상 (more than two speakers)",
+    "other_task": "이 명령이 쓰지 않는 과제 (a task this verb makes nothing of)",
+    "rated_bad": "나쁘다고 평가된 답 (an answer rated bad)",
+    "nothing_to_learn": "배울 답이 없음 (no message to learn)",
     "echo": "답이 질문과 같음 (answer equals prompt)",
     "too_long": "너무 김 (too long)",
+    "too_short": "답이 너무 짧음 (answer too short)",
+    "not_korean": "한글이 적음 (too little Hangul)",
+    "rules": "정제 규칙에 걸림 (broke a cleaning rule)",
     "duplicate": "똑같은 것이 앞에 있음 (exact duplicate)",
+    "near_prompt": "같거나 거의 같은 질문이 앞에 있음 (the same or nearly the same prompt)",
+    "against": "평가 자료가 들어 있음 (holds evaluation data)",
     "identical": "두 답이 같음 (chosen equals rejected)",
+    "same_answer": "두 답이 문장부호·띄어쓰기만 다름 (answers differ in punctuation only)",
+    "one_answer": "견줄 답이 없음 (only one answer to the prompt)",
+    "tie": "더 나은 답이 없음 (no answer is better)",
+    "too_good": "모델의 답이 참된 답과 같거나 비슷함 (the model's answer is as good)",
+    "length_balance": "길이 균형을 맞추려고 뺌 (left out to balance lengths)",
     "no_generation": "생성된 답 없음 (no generation for this id)",
     "prompt_mismatch": "생성의 질문이 다름 (generation has another prompt)",
 }
 """Every reason for which a record is dropped, with its words for people."""
 
+QUIET = ("other_task", "rated_bad", "one_answer", "tie", "speakers")
+"""Reasons that are choices and no faults: they are counted and written down, not shown as errors."""
 _MAX_SAMPLES = 3
 
 
@@ -38,7 +56,7 @@ class Place:
     """Where a row stands: which file and line, what it was."""
 
     file: Path
-    line: int
+    line: int | str
     row: Mapping[str, Any] | None
 
 
@@ -58,14 +76,23 @@ class Sieve:
     first_example: str = CHAT_EXAMPLE
     _ids: set[str] = field(default_factory=set)
     _texts: set[str] = field(default_factory=set)
-    _clusters: dict[str, str | int] = field(default_factory=dict)
 
-    def drop(self, place: Place, reason: str, *, value: Any = None, limit: Any = None, key: str = "") -> None:
-        """Count the row and write it down with its reason; nothing vanishes silently."""
+    def drop(
+        self,
+        place: Place,
+        reason: str,
+        *,
+        value: Any = None,
+        limit: Any = None,
+        key: str = "",
+        late: bool = False,
+    ) -> None:
+        """Count the example and write it down with its reason; nothing vanishes silently. `late`: it was counted as read."""
         self.reasons[reason] += 1
+        self.read += not late
         row = self.cleaner.values(place.row)
         text = value if isinstance(value, str) else ""
-        if reason in ("broken", "unknown_form") and len(self.errors) < 5:
+        if reason == "broken" and not key and len(self.errors) < 5:
             self.errors.append(f"{place.file}:{place.line}: {text}")
         if sum(s["label"] == REASONS.get(reason, reason) for s in self.samples) < _MAX_SAMPLES:
             shown = json.dumps(row, ensure_ascii=False, default=str) if row is not None else text
@@ -86,8 +113,10 @@ class Sieve:
 
     def drop_error(self, place: Place, error: RecordError) -> None:
         """Drop a row for what is wrong with it, naming the key."""
-        if not self.reasons:
+        if not self.errors:
             self.first_example = error.example
+        if len(self.errors) < 5 and error.reason not in QUIET:
+            self.errors.append(f"{place.file}:{place.line}: {error}")
         self.drop(place, error.reason, value=str(error), key=error.key)
 
     def unique_id(self, wanted: str, messages: list[Message]) -> str:
@@ -105,17 +134,6 @@ class Sieve:
             return True
         self._texts.add(key)
         return False
-
-    def cluster(self, id: str, prompt: list[Message], meta: Mapping[str, Any]) -> str | int:
-        """What a record is held out by, so that all records of one prompt stay on one side.
-
-        The cluster its meta names; else that of the first record with this prompt, which may be that record's id.
-        """
-        own = meta.get("cluster")
-        if not isinstance(own, str | int) or own == "":
-            return self._clusters.setdefault(messages_hash(prompt), id)
-        self._clusters.setdefault(messages_hash(prompt), own)
-        return own
 
     def summary(self) -> dict[str, Any]:
         """read = kept + the sum of dropped."""
@@ -143,32 +161,7 @@ class Sieve:
         )
 
 
-def pii_block(cleaner: Cleaner) -> list[dict[str, Any]]:
-    """A table of what was replaced, when anything was."""
-    from kodata.pii import TAGS
-    from kodata.report import blocks
-
-    if not cleaner.found:
-        return []
-    rows = [[TAGS[kind], count] for kind, count in cleaner.found.most_common()]
-    return [blocks.table("바꾼 개인정보 (personal data replaced)", ["표 (tag)", "수 (count)"], rows)]
-
-
-def rows_of(
-    files: list[Path], sieve: Sieve, limit: int | None = None
-) -> Iterator[tuple[Place, dict[str, Any]]]:
-    """All rows of all files in order; rows that cannot be read are dropped into the sieve."""
-    for file in files:
-        for line, row in read_rows(file):
-            if limit is not None and sieve.read >= limit:
-                return
-            sieve.read += 1
-            if isinstance(row, BadRow):
-                sieve.drop(Place(file, line, None), "broken", value=row.message)
-            else:
-                yield Place(file, line, row), row
-
-
+@lru_cache(maxsize=256)
 def source_name(path: Path) -> str:
     """The file's name without its suffixes: the source of records that name none."""
     name = path.name
@@ -176,14 +169,3 @@ def source_name(path: Path) -> str:
         if name.lower().endswith(suffix):
             return name[: -len(suffix)]
     return name
-
-
-def length_edges(lengths: list[int]) -> tuple[list[int], list[int]]:
-    """Edges (powers of two, characters) and counts for a histogram of lengths."""
-    edges = [0, 8]
-    while edges[-1] <= max(lengths, default=0):
-        edges.append(edges[-1] * 2)
-    counts = [0] * (len(edges) - 1)
-    for length in lengths:
-        counts[max(0, length.bit_length() - 3)] += 1
-    return edges, counts

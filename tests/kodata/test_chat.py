@@ -125,7 +125,8 @@ def test_named_fields_and_templates(fields, expected):
 WRONG = {
     "unknown_form": ({"text": "글"}, "text"),
     "missing_role": ({"messages": [{"content": Q}]}, r"messages\[0\]\.role"),
-    "unknown_role": ({"messages": [{"role": "tool", "content": Q}]}, "unknown role"),
+    "unknown_role": ({"messages": [{"role": "해설자", "content": Q}]}, "unknown role"),
+    "tool_role": ({"messages": [{"role": "tool", "content": Q}]}, "tool messages are not supported"),
     "not_a_list": ({"messages": "글"}, "not a list"),
     "not_a_string": ({"prompt": Q, "response": 3}, "response"),
     "picture": ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, r"content\[0\]"),
@@ -261,7 +262,21 @@ def _write_forms(folder: Path) -> list[Path]:
     for name, data in files.items():
         (folder / name).write_bytes(data)
     pq.write_table(pa.Table.from_pylist(ROWS), folder / "f.parquet")
-    return [*(folder / name for name in files), folder / "f.parquet"]
+    with (
+        pa.OSFile(str(folder / "g.arrow"), "wb") as sink,
+        pa.ipc.new_file(sink, pa.Table.from_pylist(ROWS).schema) as out,
+    ):
+        out.write_table(pa.Table.from_pylist(ROWS))
+    from openpyxl import Workbook
+
+    book = Workbook()
+    for row in (["prompt", "response"], *([r["prompt"], r["response"]] for r in ROWS)):
+        book.active.append(row)
+    book.save(folder / "h.xlsx")
+    return [
+        *(folder / name for name in files),
+        *(folder / name for name in ("f.parquet", "g.arrow", "h.xlsx")),
+    ]
 
 
 def test_every_file_form_gives_the_same_rows(tmp_path):
@@ -303,5 +318,5 @@ def test_bad_lines_do_not_stop_the_rest(tmp_path):
         b'{"a": 1}\n{bad\n[1, 2]\n\xff\xfe\n{"a": NaN}\n\x00\n' + b"[" * 100_000 + b'\n{"a": 2}\n'
     )
     rows = list(read_rows(path))
-    assert [line for line, row in rows if isinstance(row, BadRow)] == [2, 3, 4, 6, 7]
+    assert [line for line, row in rows if isinstance(row, BadRow)] == [2, 3, 4, 7]  # 6 holds a NUL only
     assert [line for line, row in rows if isinstance(row, dict)] == [1, 5, 8]

@@ -7,7 +7,7 @@ import pytest
 
 from kodata.chat import read_pairs
 from kodata.chat.dpo import DpoConfig, dpo
-from kodata.chat.sft import sft
+from kodata.chat.sft import SftConfig, sft
 from kodata.pii import PiiConfig
 from kodata.run.errors import UserError
 from kotok.holdout import holdout_key
@@ -157,7 +157,8 @@ def test_preference_pairs_and_chats_of_one_prompt_are_held_out_together(tmp_path
     pairs = list(read_pairs(tmp_path / "pairs.jsonl"))
     assert [(p.id, p.meta) for p in pairs] == [("a", {}), ("b", {}), ("c", {"cluster": "a"})]
     rows = [{"id": i, "prompt": q, "response": a} for i, q, a in ("x가하", "y나하", "z가두")]
-    sft([write(tmp_path / "c.jsonl", *rows)], output=tmp_path / "chat.jsonl")
+    source = write(tmp_path / "c.jsonl", *rows)
+    sft([source], output=tmp_path / "chat.jsonl", config=SftConfig(per_prompt=0))
     assert [r["meta"] for r in lines(tmp_path / "chat.jsonl")] == [{}, {}, {"cluster": "x"}]
 
 

@@ -195,3 +195,30 @@ def test_template_newlines_may_be_typed(tmp_path):
     config = SftConfig(prompt_field="{제목}\\n{본문}", response_field="답")
     sft([source], output=tmp_path / "chat.jsonl", config=config)
     assert next(read_chats(tmp_path / "chat.jsonl")).messages[0].content == "가\n나"
+
+
+def test_every_fault_names_its_place_and_loses_nothing_else(tmp_path):
+    good = [
+        {"id": "a", "prompt": f"{i}번 물음은 무엇인가요?", "response": f"{i}번 답입니다."} for i in range(3)
+    ]
+    source = write(
+        tmp_path / "bad.jsonl",
+        good[0],
+        {"prompt": "가?", "respons": "나"},
+        {"messages": [{"role": "assistant", "content": "나"}, {"role": "user", "content": "가"}]},
+        good[1],
+        "{broken",
+        {"messages": [{"role": "user", "content": "답은?"}]},
+        {"messages": [{"role": "user", "content": "도구?"}, {"role": "tool", "content": "x"}]},
+        {"prompt": "긴 답?", "response": "글" * 50_000},
+        good[2],
+    )
+    result = sft([source], output=tmp_path / "chat.jsonl")
+    assert result.summary["kept"] == 3 and result.summary["read"] == 9
+    assert result.summary["dropped"] == {
+        "broken": 1, "no_answer": 1, "role_order": 1, "too_long": 1, "tool": 1, "unknown_form": 1,
+    }  # fmt: skip
+    assert [d["line"] for d in lines(tmp_path / "chat.run" / "dropped.jsonl")] == [2, 3, 5, 6, 7, 8]
+    told = "\n".join(result.lines)
+    assert "bad.jsonl:2: " in told and "bad.jsonl:3: messages[0].role" in told and '"role": "user"' in told
+    assert "(repeated ids changed): 2" in told

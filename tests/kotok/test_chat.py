@@ -5,8 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kodata.run.errors import UserError
-from kotok.chat import TEMPLATES, NothingToLearn, Turn, fit, prompt_ids, render, render_many
+from kotok.chat import TEMPLATES, Turn, prompt_ids, render, render_many, template_name
+from kotok.flat import render_flat
+from kotok.jinja import custom_template
 from kotok.tokenizer_json import CONTROL
+from kotok.truncate import NothingToLearn, fit
 
 SYSTEM = {"role": "system", "content": "너는 사서다."}
 ASK = {"role": "user", "content": "책은?"}
@@ -295,3 +298,157 @@ def test_real_chats_and_pairs(tok, stock, real_data):
         messages = [{"role": m.role, "content": m.content} for m in chat.messages]
         theirs = by_stock(stock, messages, "bitnet", return_assistant_tokens_mask=True)
         assert render(tok, chat.messages) == (list(theirs["input_ids"]), list(theirs["assistant_masks"]))
+
+
+# --- templates of users ------------------------------------------------------------------------------------------------
+
+KOREAN = (
+    "{%- for m in messages %}{%- if m['role'] == 'assistant' %}{{- '답: ' }}{% generation %}{{- m['content'] | trim + '<|eot_id|>' }}"
+    "{%- endgeneration %}{%- elif m['role'] == 'user' %}{{- '물음: ' + m['content'] + '<|reserved_0|>' }}"
+    "{%- else %}{{- bos_token + '지시: ' + m['content'] + '\n' }}{%- endif %}{%- endfor %}"
+    "{%- if add_generation_prompt %}{{- '답: ' }}{% endif %}"
+)
+
+
+def test_a_template_of_your_own(tok):
+    spec = custom_template(KOREAN, tok)
+    ids, mask = render(tok, [SYSTEM, ASK, ANSWER, AGAIN, LAST], spec)
+    assert stretches(tok, ids, mask) == [
+        ("<|begin_of_text|>지시: 너는 사서다.\n물음: 책은?<|reserved_0|>답: ", 0),
+        ("내일까지 반납하세요.<|eot_id|>", 1),
+        ("물음: 왜?<|reserved_0|>답: ", 0),
+        ("다음 사람이 기다립니다.<|eot_id|>", 1),
+    ]
+    last = render(tok, [ASK, ANSWER, AGAIN, LAST], spec, "last")[1]
+    shown = render(tok, [ASK, {**ANSWER, "train": False}, AGAIN, LAST], spec)[1]
+    assert last == shown and 0 < sum(last) < sum(mask)
+    assert template_name(spec).startswith("custom-") and template_name(
+        custom_template(KOREAN, tok)
+    ) == template_name(spec)
+    with pytest.raises(UserError, match="only answers"):
+        render(tok, [ASK, ANSWER], spec, "all")
+
+
+@settings(max_examples=80)
+@given(messages=conversations())
+def test_a_users_template_renders_as_transformers_does(tok, stock, messages):
+    theirs = stock.apply_chat_template(messages, chat_template=KOREAN, tokenize=False)
+    spec = custom_template(KOREAN, tok)
+    ids, mask = render(tok, messages, spec)
+    assert tok.decode(ids) == theirs
+    answers = [
+        m["content"].strip() + "<|eot_id|>"
+        for m in messages
+        if m["role"] == "assistant" and m.get("train") is not False
+    ]
+    assert "".join(text for text, m in stretches(tok, ids, mask) if m) == "".join(answers)
+    prompt = prompt_ids(tok, messages[:-1], spec)
+    assert ids[: len(prompt)] == prompt
+
+
+@settings(max_examples=80)
+@given(messages=wild)
+def test_typed_control_strings_stay_text_in_a_users_template(tok, messages):
+    ids, mask = render(tok, messages, custom_template(KOREAN, tok))
+    controls = set(tok.control.values())
+    kinds = {"system": 1, "user": 1, "assistant": 1}
+    assert sum(i in controls for i in ids) == sum(kinds[m["role"]] for m in messages)
+    end = tok.control["<|eot_id|>"]
+    assert all(m == 0 for i, m in zip(ids, mask, strict=True) if i in controls and i != end)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("{% for m in messages %}{{ m.content }}{% endfor %}", "no {% generation %}"),
+        ("{% generation %}{% for %}{% endgeneration %}", "cannot parse"),
+        ("{% generation %}{{ messages[0].content }}{% endgeneration %}" * 2, "2 times for 1 answers"),
+        ("{% generation %}{{ raise_exception('역할') }}{% endgeneration %}", "refuses this chat"),
+        ("{% generation %}{{ messages.__class__.__mro__ }}{% endgeneration %}", "refuses this chat"),
+    ],
+)
+def test_templates_that_are_refused(tok, text, why):
+    with pytest.raises(UserError, match=why.replace("{", r"\{")):
+        render(tok, [ASK, ANSWER], custom_template(text, tok))
+
+
+def test_a_template_file_goes_through_encode_and_inspect(tok_folder, tmp_path):
+    from kotok import load
+    from kotok.chat import template_of
+    from kotok.encode import EncodeConfig, encode
+    from kotok.inspect import inspect
+    from kotok.shards import open_shards
+
+    (tmp_path / "틀.jinja").write_text(KOREAN, encoding="utf-8")
+    chats = tmp_path / "chat.jsonl"
+    chats.write_text('{"id": "1", "prompt": "책은?", "response": "내일까지요."}\n', encoding="utf-8")
+    config = EncodeConfig(val=0, template=str(tmp_path / "틀.jinja"))
+    encode([str(chats)], tok=tok_folder, output=tmp_path / "shards", config=config)
+    shards, saved = open_shards(tmp_path / "shards"), load(tmp_path / "shards" / "tokenizer")
+    spec = template_of(saved)
+    assert saved.config["chat_template"] == KOREAN and shards.meta["template"] == template_name(spec)
+    assert shards.tokens(0).tolist() == render(saved, [ASK, {**ANSWER, "content": "내일까지요."}], spec)[0]
+    again = EncodeConfig(val=0, template=str(tmp_path / "틀.jinja"))
+    assert (
+        "already done"
+        in encode([str(chats)], tok=tok_folder, output=tmp_path / "shards", config=again).lines[-1]
+    )
+    (tmp_path / "틀.jinja").write_text(KOREAN.replace("물음", "질문"), encoding="utf-8")
+    with pytest.raises(UserError, match="template"):
+        encode(
+            [str(chats)],
+            tok=tok_folder,
+            output=tmp_path / "shards",
+            config=EncodeConfig(val=0, template=str(tmp_path / "틀.jinja")),
+        )
+    lines = inspect(tmp_path / "shards" / "tokenizer", str(chats)).lines
+    assert "물음: 책은?<|reserved_0|>답: ⟦내일까지요.<|eot_id|>⟧" in lines
+    with pytest.raises(UserError, match="unknown chat template"):
+        encode([str(chats)], tok=tok_folder, output=tmp_path / "x", config=EncodeConfig(template="llama9"))
+
+
+@settings(max_examples=60)
+@given(conversations(), st.sampled_from(sorted(TEMPLATES)))
+def test_every_stretch_is_encoded_by_itself(tok, messages, template):
+    """Segment-wise: the ids are those of the pieces one after another, so no merge crosses a role boundary."""
+    turns = [Turn(m["role"], m["content"]) for m in messages]
+    pieces = TEMPLATES[template].pieces(turns, False)
+    alone = [[tok.control[p.text]] if p.control else tok.encode(p.text) for p in pieces]
+    assert render(tok, messages, template)[0] == [i for part in alone for i in part]
+
+
+def rows_of(flat):
+    ends = flat.ends.tolist()
+    return (
+        [
+            (flat.ids[a:b].tolist(), flat.mask[a:b].tolist())
+            for a, b in zip([0, *ends[:-1]], ends, strict=True)
+        ]
+        if ends
+        else []
+    )
+
+
+@settings(max_examples=80)
+@given(
+    st.lists(conversations(), max_size=6),
+    st.sampled_from([*sorted(TEMPLATES), "own"]),
+    st.sampled_from(["assistant", "last", "all"]),
+)
+def test_many_at_once_by_arrays_are_the_single_ones(tok, several, template, train):
+    if template == "own":
+        template, train = custom_template(KOREAN, tok), "last" if train == "all" else train
+    expected = [render(tok, messages, template, train) for messages in several]
+    assert rows_of(render_flat(tok, several, template, train)) == expected
+    turns = [
+        [Turn(m["role"], m["content"], m.get("train") is not False) for m in messages] for messages in several
+    ]
+    assert rows_of(render_flat(tok, turns, template, train)) == expected
+
+
+def test_arrays_refuse_what_one_by_one_refuses(tok):
+    for bad in ({"role": "tool", "content": "x"}, {"role": "user", "content": None}):
+        with pytest.raises(UserError, match=r"messages\[1\]"):
+            render_flat(tok, [[ASK, ANSWER], [ASK, bad]])
+    with pytest.raises(UserError, match=r"messages\[0\]\.content"):
+        render_flat(tok, [[Turn("user", 3)]])

@@ -1,0 +1,1 @@
+"""`kodata synth`: made data. Arithmetic needs no model; the other kinds ask an OpenAI-compatible endpoint."""
