@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
+from kobitnet.engine.config import ModelConfig
 from kodata.report import blocks
 from kodata.run.errors import UsageError
 from kodata.run.flags import Flat, Parameter, Seed
@@ -38,7 +39,7 @@ class BenchConfig:
     threads: int = 0
     """스레드 수, 0 = 물리 코어 (threads, 0 = physical cores)"""
     head: str = "auto"
-    """출력층 정밀도: auto fp32 bf16 (precision of the output head)"""
+    """출력층 정밀도: auto fp32 bf16 int8 (precision of the output head)"""
 
     def __post_init__(self) -> None:
         if self.shape not in SHAPES:
@@ -70,11 +71,15 @@ def bench(
     512 MB by the same threads, measured just before. Timings on a shared machine vary.
     """
     from kobitnet.engine import Engine, cpu
+    from kobitnet.engine.fresh import random_engine
 
     config = config or BenchConfig()
     engine = (
         random_engine(
-            SHAPES[config.shape], config.prompt + config.decode, config.threads or None, config.head, seed
+            shape_config(config.shape, config.prompt + config.decode),
+            threads=config.threads or None,
+            head=config.head,
+            seed=seed,
         )
         if model is None
         else Engine.load(model, threads=config.threads or None, head=config.head)
@@ -100,14 +105,15 @@ def bench(
         next(steps)  # the prompt
         decode_seconds.append(_time(lambda steps=steps: [0 for _ in steps]) / config.decode)  # type: ignore[misc]
     weights = engine.model.nbytes()
-    head = c.vocab * c.hidden * (2 if engine.head_bf16 else 4)
+    head = engine.model.head_bytes()
     macs = c.layers * (
         2 * c.hidden * c.hidden + 2 * c.kv_heads * c.head_dim * c.hidden + 3 * c.hidden * c.inter
     )
     decode, whole = median(decode_seconds), median(prompt_seconds)
     summary: dict[str, Any] = {
         "model": str(model) if model else f"random {config.shape}",
-        "parameters": macs + c.vocab * c.hidden * (1 if c.tied else 2),
+        "parameters": c.parameters,
+        "head": engine.head,
         "isa": engine.isa,
         "threads": engine.threads,
         "prompt_tokens": prompt,
@@ -124,7 +130,7 @@ def bench(
     }
     share = f"{summary['bandwidth_share']:.0%}" if bandwidth else "–"
     lines = [
-        f"모델        {summary['model']} · {summary['parameters'] / 1e6:.1f} M · 3진 가중치 {weights / 1e6:.0f} MB · 출력층 {head / 1e6:.0f} MB (ternary weights, head)",
+        f"모델        {summary['model']} · {summary['parameters'] / 1e6:.1f} M · 3진 가중치 {weights / 1e6:.0f} MB · 출력층 {engine.head} {head / 1e6:.0f} MB (ternary weights, head)",
         f"CPU         {engine.isa} · 스레드 (threads) {engine.threads} · 읽기 대역폭 (read bandwidth) {bandwidth or 0:.1f} GB/s",
         f"프롬프트    {summary['prompt_tokens_per_second']:.1f} 토큰/초 · {summary['prompt_gops']:.0f} GOP/s (prompt of {prompt} tokens)",
         f"생성        {summary['decode_tokens_per_second']:.1f} 토큰/초 · {summary['decode_ms']:.2f} ms/토큰 · {summary['decode_gbps']:.1f} GB/s · 대역폭의 {share} (decode, share of bandwidth)",
@@ -137,14 +143,10 @@ def bench(
     )
 
 
-def random_engine(shape: dict[str, int], max_len: int, threads: int | None, head: str, seed: int) -> Any:
-    """An engine with random weights of a shape: timing does not depend on the values."""
-    from kobitnet.engine import Engine, cpu
-    from kobitnet.engine.config import ModelConfig
-    from kobitnet.engine.load import linear_shapes, new_model, to_bf16
-
-    config = ModelConfig(
-        **shape,
+def shape_config(shape: str, max_len: int) -> ModelConfig:
+    """The configuration of a random-weight model of this name in SHAPES."""
+    return ModelConfig(
+        **SHAPES[shape],  # type: ignore[arg-type]
         max_len=max_len,
         eps=1e-5,
         act="relu2",
@@ -153,30 +155,6 @@ def random_engine(shape: dict[str, int], max_len: int, threads: int | None, head
         bias=False,
         weights="online",
     )
-    native = cpu.native()
-    if native is None:
-        cpu.warn_slow()
-    count = cpu.set_threads(threads)
-    rng = np.random.default_rng(seed)
-    model = new_model(config, native)
-    table = rng.standard_normal((config.vocab, config.hidden), np.float32)
-    model.set_embedding(to_bf16(table) if head == "bf16" else table)
-    del table
-    model.set_final_norm(np.ones(config.hidden, np.float32))
-    for layer in range(config.layers):
-        for name in ("input_layernorm", "post_attention_layernorm", "attn_sub_norm", "ffn_sub_norm"):
-            model.set_norm(
-                layer, name, np.ones(config.inter if name == "ffn_sub_norm" else config.hidden, np.float32)
-            )
-        for name, (rows, cols) in linear_shapes(config).items():
-            values = rng.integers(-1, 2, (rows, cols), np.int8)
-            model.set_linear(
-                layer, name, values if native is None else native.Ternary.from_values(values), cols**-0.5
-            )
-    model.check_complete()
-    engine = Engine(model, config, None, count)
-    engine.head_bf16 = head == "bf16"
-    return engine
 
 
 def read_bandwidth(native: Any, size: int = 512 << 20) -> float | None:

@@ -9,10 +9,17 @@ tool.verb("dpo", "kobitnet.dpo:dpo", "선호 최적화 (direct preference optimi
 tool.verb(
     "eval",
     "kobitnet.evaluate.verb:evaluate",
-    "평가: 혼란도·바이트당 비트 (evaluate: perplexity, bits per byte)",
+    "평가: 한국어 과제, 혼란도, 크기와 빠르기 (evaluate: Korean tasks, perplexity, size, speed)",
 )
 tool.verb("generate", "kobitnet.generate:generate", "글 생성 (generate text)")
+tool.verb(
+    "serve",
+    "kobitnet.serve.verb:serve",
+    "OpenAI 호환 서버와 대화 화면 (OpenAI-compatible server and chat page)",
+)
 tool.verb("export", "kobitnet.export:export", "표준 파일로 내보내기 (export to standard files)")
 tool.verb("bench", "kobitnet.bench:bench", "CPU 속도 재기 (measure CPU speed)")
+tool.verb("card", "kobitnet.card:card", "모델 카드와 자료 카드 쓰기 (write the model and data cards)")
+tool.verb("sheet", "kobitnet.evaluate.sheet:sheet", "사람 평가지와 그 셈 (blinded sheet for human judges)")
 tool.verb("info", "kobitnet.info:info", "설치와 CPU 상태 (installation and CPU)")
 main = tool.main

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from kobitnet.evaluate.backend import Backend
     from kotok.tokenizer import Tokenizer
 
+BATCH = 8  # conversations of a file the engine answers together
+
 
 @dataclass(kw_only=True, slots=True)
 class GenerateConfig:
@@ -33,6 +35,10 @@ class GenerateConfig:
     """후보의 누적 확률 (cumulative probability of the candidates)"""
     backend: Literal["auto", "torch", "engine"] = "auto"
     """계산기: engine = CPU 3진 엔진, auto = b1.58이면 engine (backend; auto = the engine for b1.58)"""
+    head: Literal["auto", "fp32", "bf16", "int8"] = "auto"
+    """엔진 출력층의 정밀도, auto = 잃는 것 없이 (precision of the engine's output head, auto = lossless)"""
+    repetition_penalty: float = 1.0
+    """나온 토큰을 덜 고름, 1 = 그대로 (tokens already there become less likely, 1 = no change)"""
     raw: bool = False
     """대화 틀 없이 그대로 잇기 (continue the text as it is, no chat template)"""
     system: str = ""
@@ -52,6 +58,11 @@ class GenerateConfig:
                 f"값이 맞지 않습니다 (bad value): --temperature {self.temperature} --top-k {self.top_k} --top-p {self.top_p}",
                 help="temperature >= 0, top-k >= 0, 0 < top-p <= 1",
             )
+        if not self.repetition_penalty > 0:
+            raise UsageError(
+                f"--repetition-penalty 는 0보다 큽니다 (must be above 0): {self.repetition_penalty}",
+                help="1.0 은 벌점 없음 (1.0 is no penalty)",
+            )
 
     def sampling(self) -> dict[str, Any]:
         """The arguments of Backend.generate."""
@@ -59,11 +70,12 @@ class GenerateConfig:
             "temperature": 0.0 if self.greedy else self.temperature,
             "top_k": self.top_k,
             "top_p": self.top_p,
+            "repetition_penalty": self.repetition_penalty,
         }
 
 
 def generate(
-    model: Annotated[Path, Parameter(help="run 폴더나 모델 폴더 (run or model folder)")],
+    model: Annotated[Path, Parameter(help="run 폴더, 모델 폴더, GGUF 파일 (run or model folder, GGUF file)")],
     prompt: Annotated[
         str | None, Parameter(help="글, 없으면 표준 입력 (prompt, else standard input)")
     ] = None,
@@ -111,7 +123,8 @@ def open_backend(path: Path, config: GenerateConfig) -> tuple["Backend", bool]:
     """The backend and whether prompts go through the chat template."""
     from kobitnet.evaluate.backend import load_backend
 
-    return load_backend(path, backend_name(path, config)), not config.raw and stage_of(path) in ("sft", "dpo")
+    backend = load_backend(path, backend_name(path, config), config.head)
+    return backend, not config.raw and stage_of(path) in ("sft", "dpo")
 
 
 def backend_name(path: Path, config: GenerateConfig) -> str:
@@ -137,7 +150,11 @@ def _facts(path: Path) -> dict[str, Any] | None:
 
 
 def stage_of(path: Path) -> str:
-    """pretrain, sft or dpo as config.json tells; a model of others with a chat template counts as sft, a file as pretrain."""
+    """pretrain, sft or dpo as config.json tells; a model of others with a chat template counts as sft."""
+    if Path(path).is_file():
+        from kobitnet.engine.gguf_tokenizer import chat_stage
+
+        return chat_stage(Path(path))
     facts = _facts(path) or {}
     ours = facts.get("kobitnet")
     ours = ours if isinstance(ours, dict) else {}
@@ -223,7 +240,7 @@ def _answer_file(
     fresh: bool,
 ) -> Result:
     """Answer every conversation; finished answers stay in <output>.run/answers.jsonl until all are there."""
-    from kobitnet.checkpoint import model_folder, weights_fingerprint
+    from kobitnet.engine.config import model_folder, weights_fingerprint
     from kodata.run.files import atomic_open
     from kodata.run.folder import open_run
     from kodata.run.progress import progress
@@ -252,7 +269,7 @@ def _answer_file(
         tokenizer = backend.tokenizer
         asked = _prompts(backend, conversations, prompts, config)
         dropped = len(conversations) - len(asked)
-        weights = weights_fingerprint(source) if source.is_dir() else source.name
+        weights = weights_fingerprint(source)
         settings = {
             **config.sampling(),
             "max_new_tokens": config.max_new_tokens,
@@ -264,14 +281,7 @@ def _answer_file(
             open(part, "ab") as handle,
             progress("답 만들기 (answering)", total=len(asked), unit="대화", done=len(done)) as bar,
         ):
-            for number, identity, messages, ids in asked[len(done) :]:
-                new = backend.generate(
-                    ids,
-                    config.max_new_tokens,
-                    stop_ids=stop_ids(tokenizer),
-                    seed=seed + number,
-                    **config.sampling(),
-                )
+            for (_, identity, messages, _), new in _answers(backend, asked[len(done) :], config, seed):
                 row = {
                     "id": identity,
                     "prompt": [{"role": m.role, "content": m.content} for m in messages],
@@ -323,7 +333,7 @@ def _answer_file(
 
 def _prompts(
     backend: "Backend", conversations: list[tuple[str, list[Any]]], path: Path, config: GenerateConfig
-) -> list[tuple[int, str, list[Any], list[int]]]:
+) -> "list[Asked]":
     """(number in the file, id, messages, ids) of every conversation that leaves room for an answer, looked at before the
     first is answered.
 
@@ -352,6 +362,34 @@ def _prompts(
             file=path,
         )
     return out
+
+
+Asked = tuple[int, str, list[Any], list[int]]
+
+
+def _answers(
+    backend: "Backend", asked: list[Asked], config: GenerateConfig, seed: int
+) -> Iterator[tuple[Asked, list[int]]]:
+    """Each conversation with the ids of its answer, in order; the engine decodes BATCH of them together (the same texts)."""
+    from kobitnet.engine import Engine
+
+    stop, settings = stop_ids(backend.tokenizer), config.sampling()
+    if not isinstance(backend, Engine):
+        for one in asked:
+            number, _, _, ids = one
+            yield (
+                one,
+                backend.generate(ids, config.max_new_tokens, stop_ids=stop, seed=seed + number, **settings),
+            )
+        return
+    for first in range(0, len(asked), BATCH):
+        group = asked[first : first + BATCH]
+        seeds = [seed + number for number, _, _, _ in group]
+        prompts = [ids for _, _, _, ids in group]
+        answers = backend.generate_batch(
+            prompts, config.max_new_tokens, stop_ids=stop, seeds=seeds, **settings
+        )
+        yield from zip(group, answers, strict=True)
 
 
 def _whole_lines(path: Path) -> list[bytes]:

@@ -19,10 +19,12 @@ constexpr int64_t kMaxColumns = 1 << 18;    // 2^7 * 2^7 * (columns / 4) must st
 
 enum class Activation : int { relu2 = 0, silu = 1 };
 
-// A float matrix stored as fp32 or bf16 (rows contiguous).
+// A matrix stored as fp32, bf16 or int8 with one scale a row (rows contiguous); exactly one pointer is set.
 struct FloatRows {
     const float* f32 = nullptr;
-    const uint16_t* bf16 = nullptr;         // used when f32 is null
+    const uint16_t* bf16 = nullptr;
+    const int8_t* int8 = nullptr;
+    const float* scale = nullptr;           // of int8: value = scale[row] * int8
     int64_t stride = 0;                     // elements between rows
 };
 

@@ -12,16 +12,18 @@ namespace {
 constexpr int64_t kHeadRows = 256;                                   // vocabulary rows a task of the head takes
 constexpr int64_t kTargetTokens = 32;                                // logits kept at once when only log p is wanted
 
+Buffer<float>& norm_scratch() { thread_local Buffer<float> b; return b; }
+
 // Norm and quantise every token: x [m][n] -> xq.
-void norm_quantize(const float* x, const std::vector<float>& w, int64_t m, int64_t n, float eps, Buffer<float>& tmp,
-                   Quantized& xq) {
+void norm_quantize(const float* x, const std::vector<float>& w, int64_t m, int64_t n, float eps, Quantized& xq) {
     const Kernels& k = kernels();
     xq.prepare(m, n);
-    tmp.at_least(m * n);
     parallel_for(m, std::max<int64_t>(1, m / (4 * thread_count())), [&](int64_t begin, int64_t end) {
+        Buffer<float>& normed = norm_scratch();
+        normed.at_least(n);
         for (int64_t t = begin; t < end; t++) {
-            k.rms_norm(x + t * n, w.data(), n, eps, tmp.data() + t * n);
-            k.quantize(tmp.data() + t * n, n, xq.stride, xq.q.data() + t * xq.stride, &xq.scale[t], &xq.sum[t]);
+            k.rms_norm(x + t * n, w.data(), n, eps, normed.data());
+            k.quantize(normed.data(), n, xq.stride, xq.q.data() + t * xq.stride, &xq.scale[t], &xq.sum[t]);
         }
     });
 }
@@ -53,33 +55,39 @@ Workspace& workspace() { thread_local Workspace w; return w; }
 
 }  // namespace
 
-FloatRows Table::rows(int64_t first, int64_t hidden) const {
-    FloatRows r;
-    r.stride = hidden;
-    if (f32.size()) r.f32 = f32.data() + first * hidden;
-    else r.bf16 = bf16.data() + first * hidden;
-    return r;
+void Cache::reserve(int64_t tokens) {
+    const int64_t dim = dims.head_dim;
+    for (size_t l = 0; l < keys.size(); l++) {                       // old and new of one layer at a time are in memory
+        if (tokens <= capacity[l]) continue;
+        int64_t bigger = std::max<int64_t>(capacity[l] * 2, 64);
+        while (bigger < tokens) bigger *= 2;
+        bigger = std::max(tokens, std::min(bigger, dims.max_len));
+        Buffer<float> k(dims.kv_heads * bigger * dim), v(dims.kv_heads * bigger * dim);   // may throw: nothing changed
+        for (int64_t h = 0; h < dims.kv_heads && length > 0; h++) {
+            const int64_t to = h * bigger * dim, from = h * capacity[l] * dim;
+            const size_t bytes = (size_t)(length * dim) * sizeof(float);
+            std::memcpy(k.data() + to, keys[l].data() + from, bytes);
+            std::memcpy(v.data() + to, values[l].data() + from, bytes);
+        }
+        keys[l] = std::move(k);
+        values[l] = std::move(v);
+        capacity[l] = bigger;
+    }
 }
 
-void Cache::reserve(int64_t tokens) {
-    if (tokens <= capacity) return;
-    int64_t bigger = std::max<int64_t>(capacity * 2, 64);
-    while (bigger < tokens) bigger *= 2;
-    bigger = std::max(tokens, std::min(bigger, dims.max_len));
+Cache Cache::fork(int64_t tokens) const {
+    Cache copy(dims);
+    copy.reserve(tokens + 64);                                       // room for a continuation
     const int64_t dim = dims.head_dim;
-    std::vector<Buffer<float>> grown;                                // all of them first: a failure changes nothing
-    grown.reserve(keys.size() + values.size());
-    for (size_t i = 0; i < keys.size() + values.size(); i++) grown.emplace_back(dims.kv_heads * bigger * dim);
-    size_t next = 0;
-    for (auto* side : {&keys, &values})
-        for (Buffer<float>& old : *side) {
-            Buffer<float>& fresh = grown[next++];
-            for (int64_t h = 0; h < dims.kv_heads && length > 0; h++)
-                std::memcpy(fresh.data() + h * bigger * dim, old.data() + h * capacity * dim,
-                            (size_t)(length * dim) * sizeof(float));
-            old = std::move(fresh);
+    for (size_t l = 0; l < keys.size() && tokens > 0; l++)
+        for (int64_t h = 0; h < dims.kv_heads; h++) {
+            const int64_t from = h * capacity[l] * dim, to = h * copy.capacity[l] * dim;
+            const size_t bytes = (size_t)(tokens * dim) * sizeof(float);
+            std::memcpy(copy.keys[l].data() + to, keys[l].data() + from, bytes);
+            std::memcpy(copy.values[l].data() + to, values[l].data() + from, bytes);
         }
-    capacity = bigger;
+    copy.length = tokens;
+    return copy;
 }
 
 Model::Model(const Dims& d) : dims(d), blocks((size_t)d.layers) {
@@ -111,19 +119,27 @@ void Model::check_complete() const {
     }
     need((int64_t)final_norm.size() == d.hidden, "model: missing final norm");
     need((int64_t)inv_freq.size() == d.head_dim / 2, "model: missing rope frequencies");
-    need(!embedding.empty(), "model: missing embedding");
+    need(!embedding.empty() && embedding.filled == d.vocab, "model: missing embedding");
+    need(head.empty() || head.filled == d.vocab, "model: incomplete head");
 }
 
-void Model::forward(Cache& cache, const int32_t* ids, int64_t m, Want want, const int32_t* targets, float* out) const {
+void Model::forward(const Span* spans, int64_t n_spans, const int32_t* ids, Want want, const int32_t* targets,
+                    float* out) const {
     const Kernels& kn = kernels();
     const Dims& d = dims;
-    const int64_t start = cache.length, H = d.hidden, I = d.inter, dim = d.head_dim, kv = d.kv_heads * dim;
-    if (m <= 0) return;
-    need(start + m <= d.max_len, "forward: longer than the model's max_position_embeddings");
+    const int64_t H = d.hidden, I = d.inter, dim = d.head_dim, kv = d.kv_heads * dim;
+    int64_t m = 0;
+    for (int64_t s = 0; s < n_spans; s++) {
+        need(spans[s].m > 0, "forward: no tokens");
+        need(spans[s].cache->length + spans[s].m <= d.max_len, "forward: longer than the model's max_position_embeddings");
+        for (int64_t o = 0; o < s; o++) need(spans[o].cache != spans[s].cache, "forward: the same cache twice");
+        m += spans[s].m;
+    }
+    if (m == 0) return;
     for (int64_t t = 0; t < m; t++) need(ids[t] >= 0 && ids[t] < d.vocab, "forward: token id out of range");
     if (want == Want::targets)
         for (int64_t t = 0; t < m; t++) need(targets[t] >= 0 && targets[t] < d.vocab, "forward: target out of range");
-    cache.reserve(start + m);
+    for (int64_t s = 0; s < n_spans; s++) spans[s].cache->reserve(spans[s].cache->length + spans[s].m);
     Workspace& w = workspace();
     w.hidden.at_least(m * H);
     w.q.at_least(m * H);
@@ -135,16 +151,16 @@ void Model::forward(Cache& cache, const int32_t* ids, int64_t m, Want want, cons
     w.out.at_least(m * H);
     w.cos.at_least(m * dim / 2);
     w.sin.at_least(m * dim / 2);
+    w.rows.resize((size_t)m);
+    w.sequences.resize((size_t)n_spans);
+    for (int64_t s = 0, t = 0; s < n_spans; s++) {
+        w.sequences[(size_t)s] = {nullptr, nullptr, 0, spans[s].cache->length, spans[s].m, t};
+        for (int64_t i = 0; i < spans[s].m; i++, t++) w.rows[(size_t)t] = {s, spans[s].cache->length + i};
+    }
     for (int64_t t = 0; t < m; t++) {
-        const FloatRows e = embedding.rows(ids[t], H);
-        float* h = w.hidden.data() + t * H;
-        if (e.f32) std::memcpy(h, e.f32, (size_t)H * sizeof(float));
-        else for (int64_t i = 0; i < H; i++) {
-            const uint32_t u = (uint32_t)e.bf16[i] << 16;
-            std::memcpy(h + i, &u, 4);
-        }
+        embedding.copy_row(ids[t], H, w.hidden.data() + t * H);
         for (int64_t i = 0; i < dim / 2; i++) {                      // angle in fp32 as in training, cos and sin in double
-            const float angle = (float)(start + t) * inv_freq[(size_t)i];
+            const float angle = (float)w.rows[(size_t)t].position * inv_freq[(size_t)i];
             w.cos[t * dim / 2 + i] = (float)std::cos((double)angle);
             w.sin[t * dim / 2 + i] = (float)std::sin((double)angle);
         }
@@ -152,9 +168,7 @@ void Model::forward(Cache& cache, const int32_t* ids, int64_t m, Want want, cons
     const int64_t per = std::max<int64_t>(1, m / (4 * thread_count()));
     for (int64_t l = 0; l < d.layers; l++) {
         const Block& b = blocks[(size_t)l];
-        float* keys = cache.keys[(size_t)l].data();
-        float* values = cache.values[(size_t)l].data();
-        norm_quantize(w.hidden.data(), b.input_norm, m, H, d.eps, w.normed, w.x);
+        norm_quantize(w.hidden.data(), b.input_norm, m, H, d.eps, w.x);
         const LinearOut qkv[3] = {{&b.q, w.q.data(), H}, {&b.k, w.k.data(), kv}, {&b.v, w.v.data(), kv}};
         linear(qkv, 3, w.x);
         parallel_for(m, per, [&](int64_t begin, int64_t end) {
@@ -163,36 +177,49 @@ void Model::forward(Cache& cache, const int32_t* ids, int64_t m, Want want, cons
                 const float* sin = w.sin.data() + t * dim / 2;
                 rotate(w.q.data() + t * H, d.heads, dim, cos, sin);
                 rotate(w.k.data() + t * kv, d.kv_heads, dim, cos, sin);
+                Cache& cache = *spans[w.rows[(size_t)t].span].cache;
                 for (int64_t h = 0; h < d.kv_heads; h++) {
-                    const int64_t at = (h * cache.capacity + start + t) * dim;
-                    std::memcpy(keys + at, w.k.data() + t * kv + h * dim, (size_t)dim * sizeof(float));
-                    std::memcpy(values + at, w.v.data() + t * kv + h * dim, (size_t)dim * sizeof(float));
+                    const int64_t at = (h * cache.capacity[(size_t)l] + w.rows[(size_t)t].position) * dim;
+                    std::memcpy(cache.keys[(size_t)l].data() + at, w.k.data() + t * kv + h * dim, (size_t)dim * sizeof(float));
+                    std::memcpy(cache.values[(size_t)l].data() + at, w.v.data() + t * kv + h * dim, (size_t)dim * sizeof(float));
                 }
             }
         });
-        attention(d, w.q.data(), keys, values, cache.capacity, start, m, w.attn.data());
-        norm_quantize(w.attn.data(), b.attn_norm, m, H, d.eps, w.normed, w.x);
+        for (int64_t s = 0; s < n_spans; s++) {
+            w.sequences[(size_t)s].capacity = spans[s].cache->capacity[(size_t)l];
+            w.sequences[(size_t)s].keys = spans[s].cache->keys[(size_t)l].data();
+            w.sequences[(size_t)s].values = spans[s].cache->values[(size_t)l].data();
+        }
+        attention(d, w.q.data(), w.sequences, w.attn.data());
+        norm_quantize(w.attn.data(), b.attn_norm, m, H, d.eps, w.x);
         const LinearOut o = {&b.o, w.out.data(), H};
         linear(&o, 1, w.x);
         add(w.hidden.data(), w.out.data(), m, H);
-        norm_quantize(w.hidden.data(), b.post_norm, m, H, d.eps, w.normed, w.x);
+        norm_quantize(w.hidden.data(), b.post_norm, m, H, d.eps, w.x);
         const LinearOut gu[2] = {{&b.gate, w.gate.data(), I}, {&b.up, w.up.data(), I}};
         linear(gu, 2, w.x);
         parallel_for(m, per, [&](int64_t begin, int64_t end) {
             kn.activate(w.gate.data() + begin * I, w.up.data() + begin * I, (end - begin) * I, d.act);
         });
-        norm_quantize(w.gate.data(), b.ffn_norm, m, I, d.eps, w.normed, w.x);
+        norm_quantize(w.gate.data(), b.ffn_norm, m, I, d.eps, w.x);
         const LinearOut down = {&b.down, w.out.data(), H};
         linear(&down, 1, w.x);
         add(w.hidden.data(), w.out.data(), m, H);
     }
-    cache.length = start + m;
+    for (int64_t s = 0; s < n_spans; s++) spans[s].cache->length += spans[s].m;
     if (want == Want::nothing) return;
 
     const Table& table = head.empty() ? embedding : head;
-    const int64_t first = want == Want::last ? m - 1 : 0;
-    parallel_for(m - first, per, [&](int64_t begin, int64_t end) {
-        for (int64_t t = first + begin; t < first + end; t++)
+    int64_t rows = m;                                                // rows whose logits are wanted, normed into attn
+    if (want == Want::last) {
+        rows = n_spans;
+        for (int64_t s = 0; s < n_spans; s++) {
+            const int64_t last = w.sequences[(size_t)s].first + spans[s].m - 1;
+            if (last != s) std::memcpy(w.hidden.data() + s * H, w.hidden.data() + last * H, (size_t)H * sizeof(float));
+        }
+    }
+    parallel_for(rows, per, [&](int64_t begin, int64_t end) {
+        for (int64_t t = begin; t < end; t++)
             kn.rms_norm(w.hidden.data() + t * H, final_norm.data(), H, d.eps, w.attn.data() + t * H);
     });
     auto project = [&](int64_t token, int64_t tokens, float* logits) {       // logits [tokens][vocab]
@@ -204,7 +231,7 @@ void Model::forward(Cache& cache, const int32_t* ids, int64_t m, Want want, cons
         });
     };
     if (want != Want::targets) {
-        project(first, m - first, out);
+        project(0, rows, out);
         return;
     }
     Buffer<float> logits(std::min(m, kTargetTokens) * d.vocab);

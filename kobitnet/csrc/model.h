@@ -17,30 +17,57 @@ struct Block {
     std::vector<float> input_norm, post_norm, attn_norm, ffn_norm;   // [hidden] x 3, [inter]
 };
 
-// fp32 or bf16 rows [vocab][hidden].
+enum class Stored : int { fp32 = 0, bf16 = 1, int8 = 2 };
+
+// Rows [vocab][hidden] in one of three forms, filled piece by piece.
 struct Table {
     Buffer<float> f32;
     Buffer<uint16_t> bf16;
+    Buffer<int8_t> int8;
+    Buffer<float> scale;                                             // of int8, one a row: absmax / 127
+    int64_t filled = 0;                                              // rows set so far, in order
+
+    void reserve(Stored form, int64_t rows, int64_t hidden);
+    // Next rows: fp32 values, or bf16 bits when half is given. Rounded half to even to the form of this table.
+    void append(const float* values, const uint16_t* half, int64_t rows, int64_t hidden);
     FloatRows rows(int64_t first, int64_t hidden) const;
-    bool empty() const { return f32.size() == 0 && bf16.size() == 0; }
+    void copy_row(int64_t row, int64_t hidden, float* out) const;
+    bool empty() const { return f32.size() == 0 && bf16.size() == 0 && int8.size() == 0; }
+    int64_t bytes() const { return f32.size() * 4 + bf16.size() * 2 + int8.size() + scale.size() * 4; }
 };
 
-// Keys and values of one sequence: per layer [kv_heads][capacity][head_dim] fp32.
+// Keys and values of one sequence: per layer [kv_heads][capacity of the layer][head_dim] fp32.
 struct Cache {
     Dims dims;
-    int64_t length = 0, capacity = 0;
+    int64_t length = 0;
+    std::vector<int64_t> capacity;                                   // [layers], all the same but for a failed growth
     std::vector<Buffer<float>> keys, values;                         // [layers]
 
-    explicit Cache(const Dims& d) : dims(d), keys((size_t)d.layers), values((size_t)d.layers) {}
+    Cache fork(int64_t tokens) const;                                // a copy of the first tokens
+    explicit Cache(const Dims& d) : dims(d), capacity((size_t)d.layers), keys((size_t)d.layers), values((size_t)d.layers) {}
     Cache(const Cache&) = delete;
     Cache(Cache&&) = default;
-    void reserve(int64_t tokens);                                    // grows by doubling, keeps the contents
+    void reserve(int64_t tokens);                                    // grows by doubling, layer by layer, keeps the contents
+};
+
+// Tokens of one sequence in a call: m of them, appended to the cache.
+struct Span {
+    Cache* cache;
+    int64_t m;
+};
+
+// One sequence of a call; its keys and values up to start + m are in place.
+struct Attended {
+    const float *keys, *values;                                      // of one layer, [kv_heads][capacity][head_dim]
+    int64_t capacity, start, m, first;                               // first: its first row in q and out
 };
 
 struct Workspace {
-    Buffer<float> hidden, normed, q, k, v, attn, gate, up, out, cos, sin;
+    Buffer<float> hidden, q, k, v, attn, gate, up, out, cos, sin;
     Quantized x;
-    int64_t rope_len = 0;
+    struct Row { int64_t span, position; };
+    std::vector<Row> rows;                                           // of each token of a call
+    std::vector<Attended> sequences;
 };
 
 enum class Want { nothing, last, all, targets };
@@ -55,14 +82,13 @@ struct Model {
     Model(const Model&) = delete;
     Model(Model&&) = delete;
     void check_complete() const;
-    // Runs m tokens at positions cache.length .. and appends them to the cache. out: last [vocab], all [m][vocab],
-    // targets [m]: log p(target | tokens up to this one), with targets [m].
-    void forward(Cache& cache, const int32_t* ids, int64_t m, Want want, const int32_t* targets, float* out) const;
+    // Runs the tokens of all spans (ids one after another, m in all) at the positions after their caches, and appends them.
+    // out: last [n_spans][vocab], all [m][vocab], targets [m]: log p(target | tokens up to this one), with targets [m].
+    // Every number has the same bits whether sequences run together or alone.
+    void forward(const Span* spans, int64_t n_spans, const int32_t* ids, Want want, const int32_t* targets, float* out) const;
 };
 
-// attention.cpp: q [m][heads * head_dim] (already rotated) against the cache of one layer, whose keys and values up
-// to start + m are in place; out [m][heads * head_dim].
-void attention(const Dims& d, const float* q, const float* keys, const float* values, int64_t capacity, int64_t start,
-               int64_t m, float* out);
+// attention.cpp: q [rows][heads * head_dim] (already rotated), out the same.
+void attention(const Dims& d, const float* q, const std::vector<Attended>& sequences, float* out);
 
 }  // namespace kobitnet

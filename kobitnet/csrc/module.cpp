@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include "kernels.h"
 #include "model.h"
+#include "sums.h"
 #include "threads.h"
 
 namespace nb = nanobind;
@@ -58,12 +59,30 @@ std::vector<float> floats(const Vector& v, int64_t n, const char* what) {
     return std::vector<float>(v.data(), v.data() + n);
 }
 
-void set_table(Table& t, const Array<float, 2>* f, const Array<uint16_t, 2>* h, const Dims& d) {
-    const int64_t rows = (int64_t)(f ? f->shape(0) : h->shape(0)), cols = (int64_t)(f ? f->shape(1) : h->shape(1));
-    check(rows == d.vocab && cols == d.hidden, "table: shape is not [vocab, hidden]");
-    t = Table();
-    if (f) { t.f32.resize(rows * cols); std::memcpy(t.f32.data(), f->data(), (size_t)(rows * cols) * 4); }
-    else { t.bf16.resize(rows * cols); std::memcpy(t.bf16.data(), h->data(), (size_t)(rows * cols) * 2); }
+Table& table(Model& m, const std::string& which) {
+    check(which == "embedding" || which == "head", "table is embedding or head");
+    return which == "head" ? m.head : m.embedding;
+}
+
+void append(Model& m, const std::string& which, const float* f, const uint16_t* h, size_t rows, size_t cols) {
+    check((int64_t)cols == m.dims.hidden, "table: rows have another width");
+    nb::gil_scoped_release release;
+    table(m, which).append(f, h, (int64_t)rows, (int64_t)cols);
+}
+
+std::vector<Span> make_spans(const Model& m, const std::vector<Cache*>& caches, const std::vector<int64_t>& counts,
+                             int64_t n) {
+    check(!caches.empty() && caches.size() == counts.size(), "forward: as many counts as caches");
+    std::vector<Span> spans;
+    for (size_t i = 0; i < caches.size(); i++) {
+        check(caches[i] && caches[i]->keys.size() == m.blocks.size() && caches[i]->dims.head_dim == m.dims.head_dim &&
+              caches[i]->dims.kv_heads == m.dims.kv_heads, "forward: the cache is of another model");
+        check(counts[i] > 0 && counts[i] <= n, "forward: no tokens");
+        spans.push_back({caches[i], counts[i]});
+        n -= counts[i];
+    }
+    check(n == 0, "forward: counts do not add up to the ids");
+    return spans;
 }
 
 Linear* find(Model& m, int layer, const std::string& name) {
@@ -114,6 +133,12 @@ NB_MODULE(_native, m) {
             nb::gil_scoped_release release;
             return Weights{std::make_shared<Ternary>(from_hf(w.data(), (int64_t)w.shape(0) * 4, w.shape(1)))};
         }, "packed"_a, "transformers' packed uint8 [rows / 4, cols]")
+        .def_static("from_ggml", [](Array<uint8_t, 1> raw, int64_t rows, int64_t cols, int kind) {
+            check(kind >= (int)Ggml::tq1_0 && kind <= (int)Ggml::i2_s, "ggml matrix: unknown type");
+            check(ggml_bytes((Ggml)kind, rows, cols) == (int64_t)raw.shape(0), "ggml matrix: wrong number of bytes");
+            nb::gil_scoped_release release;
+            return Weights{std::make_shared<Ternary>(from_ggml(raw.data(), rows, cols, (Ggml)kind))};
+        }, "raw"_a, "rows"_a, "cols"_a, "kind"_a, "ggml's TQ1_0 (34), TQ2_0 (35) or I2_S (36)")
         .def("values", [](const Weights& w) {
             int8_t* data;
             nb::object out = make_array<int8_t>({(size_t)w.t->rows, (size_t)w.t->cols}, &data);
@@ -161,6 +186,14 @@ NB_MODULE(_native, m) {
         for (int64_t t = 0; t < rows; t++) kernels().quantize(x.data() + t * cols, cols, cols, q + t * cols, s + t, &sum);
         return nb::make_tuple(qo, so);
     }, "x"_a, "per-token int8: (codes [m, n], scale [m]) with codes = round(x * scale)");
+    m.def("rms_norm", [](Array<float, 2> x, Vector weight, float eps) {
+        check(weight.shape(0) == x.shape(1), "rms_norm: weight has another width");
+        float* y;
+        const int64_t rows = x.shape(0), cols = x.shape(1);
+        nb::object out = make_array<float>({x.shape(0), x.shape(1)}, &y);
+        for (int64_t t = 0; t < rows; t++) kernels().rms_norm(x.data() + t * cols, weight.data(), cols, eps, y + t * cols);
+        return out;
+    }, "x"_a, "weight"_a, "eps"_a, "weight * x / sqrt(mean(x^2) + eps), the bits of torch");
     m.def("read_bandwidth", [](Array<uint8_t, 1> memory) {           // touches every cache line once; returns a checksum
         const int64_t n = (int64_t)memory.shape(0) / 64;
         std::atomic<uint64_t> total{0};
@@ -178,12 +211,18 @@ NB_MODULE(_native, m) {
     nb::class_<Cache>(m, "Cache", "Keys and values of one sequence.")
         .def_prop_ro("length", [](const Cache& c) { return c.length; })
         .def_prop_ro("nbytes", [](const Cache& c) {
-            return c.capacity * c.dims.layers * c.dims.kv_heads * c.dims.head_dim * 8;
+            int64_t n = 0;
+            for (int64_t tokens : c.capacity) n += tokens * c.dims.kv_heads * c.dims.head_dim * 8;
+            return n;
         })
         .def("truncate", [](Cache& c, int64_t length) {
             check(length >= 0 && length <= c.length, "truncate: length out of range");
             c.length = length;
-        }, "length"_a, "keep the first tokens");
+        }, "length"_a, "keep the first tokens")
+        .def("fork", [](const Cache& c, int64_t length) {
+            check(length >= 0 && length <= c.length, "fork: length out of range");
+            return c.fork(length);
+        }, "length"_a, "a cache of its own with the first tokens");
 
     nb::class_<Model>(m, "Model")
         .def("__init__", [](Model* self, int64_t vocab, int64_t hidden, int64_t inter, int64_t layers, int64_t heads,
@@ -199,10 +238,19 @@ NB_MODULE(_native, m) {
             self->inv_freq = floats(inv_freq, head_dim / 2, "inv_freq");
         }, nb::kw_only(), "vocab"_a, "hidden"_a, "inter"_a, "layers"_a, "heads"_a, "kv_heads"_a, "head_dim"_a,
            "max_len"_a, "eps"_a, "act"_a, "inv_freq"_a)
-        .def("set_embedding", [](Model& self, Array<float, 2> a) { set_table(self.embedding, &a, nullptr, self.dims); })
-        .def("set_embedding", [](Model& self, Array<uint16_t, 2> a) { set_table(self.embedding, nullptr, &a, self.dims); })
-        .def("set_head", [](Model& self, Array<float, 2> a) { set_table(self.head, &a, nullptr, self.dims); })
-        .def("set_head", [](Model& self, Array<uint16_t, 2> a) { set_table(self.head, nullptr, &a, self.dims); })
+        .def("new_table", [](Model& self, const std::string& which, const std::string& form) {
+            check(form == "fp32" || form == "bf16" || form == "int8", "table: form is fp32, bf16 or int8");
+            const Stored stored = form == "fp32" ? Stored::fp32 : form == "bf16" ? Stored::bf16 : Stored::int8;
+            table(self, which).reserve(stored, self.dims.vocab, self.dims.hidden);
+        }, "which"_a, "form"_a, "an empty embedding or head, to be filled by add_rows")
+        .def("add_rows", [](Model& self, const std::string& which, Array<float, 2> a) {
+            append(self, which, a.data(), nullptr, a.shape(0), a.shape(1));
+        }, "which"_a, "values"_a, "the next rows, fp32 or bf16 bits (uint16)")
+        .def("add_rows", [](Model& self, const std::string& which, Array<uint16_t, 2> a) {
+            append(self, which, nullptr, a.data(), a.shape(0), a.shape(1));
+        }, "which"_a, "bits"_a)
+        .def("head_bytes", [](const Model& self) { return (self.head.empty() ? self.embedding : self.head).bytes(); },
+             "bytes that the output head reads for one token")
         .def("set_final_norm", [](Model& self, Vector v) { self.final_norm = floats(v, self.dims.hidden, "norm"); })
         .def("set_norm", [](Model& self, int layer, const std::string& name, Vector v) {
             check(layer >= 0 && layer < self.dims.layers, "layer out of range");
@@ -224,40 +272,43 @@ NB_MODULE(_native, m) {
             l->bias = std::move(b);
         }, "layer"_a, "name"_a, "weights"_a, "scale"_a, "bias"_a.none() = nb::none(), "moves the matrix into the model")
         .def("check_complete", &Model::check_complete)
-        .def("cache", [](const Model& self) { return Cache(self.dims); })
+        .def("cache", [](const Model& self, int64_t tokens) {
+            check(tokens >= 0 && tokens <= self.dims.max_len, "cache: more tokens than the model reads");
+            Cache c(self.dims);
+            c.reserve(tokens);
+            return c;
+        }, "tokens"_a = 0, "an empty cache with room for so many tokens (it grows when needed)")
         .def("nbytes", [](const Model& self) {
             int64_t n = 0;
             for (const Block& b : self.blocks)
                 for (const Linear* l : {&b.q, &b.k, &b.v, &b.o, &b.gate, &b.up, &b.down}) n += l->w.tiles.size();
             return n;
         }, "bytes of packed ternary weights")
-        .def("forward", [](const Model& self, Cache& cache, Array<int32_t, 1> ids, const std::string& want) {
-            const int64_t n = (int64_t)ids.shape(0);
-            check(n > 0, "forward: no tokens");
-            check(cache.keys.size() == self.blocks.size() && cache.dims.head_dim == self.dims.head_dim &&
-                  cache.dims.kv_heads == self.dims.kv_heads, "forward: the cache is of another model");
+        .def("forward", [](const Model& self, std::vector<Cache*> caches, std::vector<int64_t> counts,
+                           Array<int32_t, 1> ids, const std::string& want) {
+            const std::vector<Span> spans = make_spans(self, caches, counts, (int64_t)ids.shape(0));
             check(want == "nothing" || want == "last" || want == "all", "forward: want is nothing, last or all");
             const Want w = want == "nothing" ? Want::nothing : want == "last" ? Want::last : Want::all;
-            const size_t rows = w == Want::nothing ? 0 : w == Want::last ? 1 : (size_t)n;
+            const size_t rows = w == Want::nothing ? 0 : w == Want::last ? spans.size() : (size_t)ids.shape(0);
             float* out;
             nb::object result = make_array<float>({rows, (size_t)self.dims.vocab}, &out);
             {
                 nb::gil_scoped_release release;
-                self.forward(cache, ids.data(), n, w, nullptr, out);
+                self.forward(spans.data(), (int64_t)spans.size(), ids.data(), w, nullptr, out);
             }
             return result;
-        }, "cache"_a, "ids"_a, "want"_a, "append ids to the cache; logits [0, 1 or m, vocab]")
-        .def("logprobs", [](const Model& self, Cache& cache, Array<int32_t, 1> ids, Array<int32_t, 1> targets) {
-            const int64_t n = (int64_t)ids.shape(0);
-            check(n > 0 && targets.shape(0) == ids.shape(0), "logprobs: ids and targets differ in length");
-            check(cache.keys.size() == self.blocks.size() && cache.dims.head_dim == self.dims.head_dim &&
-                  cache.dims.kv_heads == self.dims.kv_heads, "logprobs: the cache is of another model");
+        }, "caches"_a, "counts"_a, "ids"_a, "want"_a,
+           "append counts[i] of the ids to caches[i]; logits [0, sequences or m, vocab] for nothing, last, all")
+        .def("logprobs", [](const Model& self, std::vector<Cache*> caches, std::vector<int64_t> counts,
+                            Array<int32_t, 1> ids, Array<int32_t, 1> targets) {
+            check(targets.shape(0) == ids.shape(0), "logprobs: ids and targets differ in length");
+            const std::vector<Span> spans = make_spans(self, caches, counts, (int64_t)ids.shape(0));
             float* out;
-            nb::object result = make_array<float>({(size_t)n}, &out);
+            nb::object result = make_array<float>({(size_t)ids.shape(0)}, &out);
             {
                 nb::gil_scoped_release release;
-                self.forward(cache, ids.data(), n, Want::targets, targets.data(), out);
+                self.forward(spans.data(), (int64_t)spans.size(), ids.data(), Want::targets, targets.data(), out);
             }
             return result;
-        }, "cache"_a, "ids"_a, "targets"_a, "append ids; log p(targets[t] | ... ids[t])");
+        }, "caches"_a, "counts"_a, "ids"_a, "targets"_a, "append ids; log p(targets[t] | ... ids[t])");
 }

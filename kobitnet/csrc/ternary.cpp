@@ -52,26 +52,6 @@ Ternary latents(const E* w, int64_t rows, int64_t cols, float scale) {
     });
 }
 
-template <typename E>
-double absolute(const E* w, int64_t n) {
-    constexpr int64_t block = 1 << 14;                               // partial sums do not depend on the threads
-    const int64_t blocks = (n + block - 1) / block;
-    std::vector<double> part((size_t)blocks);
-    parallel_for(blocks, 16, [&](int64_t begin, int64_t end) {
-        for (int64_t b = begin; b < end; b++) {
-            const int64_t last = (b + 1) * block < n ? (b + 1) * block : n;
-            double s[8] = {};
-            int64_t i = b * block;
-            for (; i + 8 <= last; i += 8) for (int j = 0; j < 8; j++) s[j] += (double)std::fabs(to_float(w[i + j]));
-            for (; i < last; i++) s[0] += (double)std::fabs(to_float(w[i]));
-            part[(size_t)b] = ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]));
-        }
-    });
-    double total = 0.0;
-    for (double p : part) total += p;
-    return total;
-}
-
 }  // namespace
 
 Ternary::Ternary(int64_t rows_, int64_t cols_) : rows(rows_), cols(cols_) {
@@ -115,6 +95,56 @@ Ternary from_hf(const uint8_t* packed, int64_t rows, int64_t cols) {
     return t;
 }
 
+int64_t ggml_bytes(Ggml kind, int64_t rows, int64_t cols) {
+    const int64_t block = kind == Ggml::i2_s ? 128 : 256, size = kind == Ggml::i2_s ? 32 : kind == Ggml::tq2_0 ? 66 : 54;
+    if (rows < 1 || cols < 1 || cols > kMaxColumns || rows > (int64_t(1) << 31) || cols % block) return -1;
+    return rows * (cols / block) * size + (kind == Ggml::i2_s ? 32 : 0);
+}
+
+Ternary from_ggml(const uint8_t* raw, int64_t rows, int64_t cols, Ggml kind) {
+    if (ggml_bytes(kind, rows, cols) < 0) throw std::invalid_argument("ggml matrix: rows or columns out of range");
+    std::atomic<bool> bad{false};
+    Ternary t = pack(rows, cols, [&](int64_t row, uint8_t* out) {
+        if (kind == Ggml::tq1_0) {
+            static const uint8_t power[5] = {1, 3, 9, 27, 81};
+            const uint8_t* p = raw + row * (cols / 256) * 54;
+            for (int64_t k = 0; k < cols; k += 256, p += 54, out += 256) {
+                auto digit = [](uint8_t byte, int n) { return (uint8_t)(((uint8_t)(byte * power[n]) * 3) >> 8); };
+                for (int n = 0; n < 5; n++) {
+                    for (int m = 0; m < 32; m++) out[m + 32 * n] = digit(p[m], n);
+                    for (int m = 0; m < 16; m++) out[160 + m + 16 * n] = digit(p[32 + m], n);
+                }
+                for (int n = 0; n < 4; n++) for (int j = 0; j < 4; j++) out[240 + j + 4 * n] = digit(p[48 + j], n);
+            }
+            return;                                                  // a digit is never 3
+        }
+        unsigned three = 0;
+        if (kind == Ggml::tq2_0) {
+            const uint8_t* p = raw + row * (cols / 256) * 66;
+            for (int64_t k = 0; k < cols; k += 256, p += 66, out += 256)
+                for (int half = 0; half < 2; half++)
+                    for (int i = 0; i < 4; i++)
+                        for (int m = 0; m < 32; m++) {
+                            const uint8_t code = (p[32 * half + m] >> (2 * i)) & 3;
+                            three |= code & (code >> 1);
+                            out[128 * half + 32 * i + m] = code;
+                        }
+        } else {
+            const uint8_t* p = raw + row * (cols / 128) * 32;
+            for (int64_t k = 0; k < cols; k += 128, p += 32, out += 128)
+                for (int i = 0; i < 4; i++)
+                    for (int m = 0; m < 32; m++) {
+                        const uint8_t code = (p[m] >> (6 - 2 * i)) & 3;
+                        three |= code & (code >> 1);
+                        out[32 * i + m] = code;
+                    }
+        }
+        if (three) bad.store(true, std::memory_order_relaxed);
+    });
+    if (bad) throw std::invalid_argument("ggml matrix: code 3 is not a ternary weight");
+    return t;
+}
+
 void to_values(const Ternary& t, int8_t* w) {
     parallel_for(t.rows, 64, [&](int64_t begin, int64_t end) {
         for (int64_t row = begin; row < end; row++) {
@@ -126,8 +156,5 @@ void to_values(const Ternary& t, int8_t* w) {
         }
     });
 }
-
-double sum_abs(const float* w, int64_t n) { return absolute(w, n); }
-double sum_abs(const uint16_t* w, int64_t n) { return absolute(w, n); }
 
 }  // namespace kobitnet

@@ -24,9 +24,10 @@ Ternary from_latents(const float* w, int64_t rows, int64_t cols, float scale);
 Ternary from_latents(const uint16_t* bf16, int64_t rows, int64_t cols, float scale);
 // transformers' packing: [rows / 4, cols] bytes, row r + i * (rows / 4) in bits 2i; code 3 is refused.
 Ternary from_hf(const uint8_t* packed, int64_t rows, int64_t cols);
+// ggml's TQ2_0, TQ1_0 and I2_S (kobitnet/engine/ggml.py describes them); cols a multiple of the block; code 3 is refused.
+enum class Ggml : int { tq1_0 = 34, tq2_0 = 35, i2_s = 36 };
+int64_t ggml_bytes(Ggml kind, int64_t rows, int64_t cols);           // of a whole matrix, -1 for an impossible shape
+Ternary from_ggml(const uint8_t* raw, int64_t rows, int64_t cols, Ggml kind);
 void to_values(const Ternary& t, int8_t* w);                         // [rows, cols]
-
-double sum_abs(const float* w, int64_t n);                           // sum |w| in double, same for any thread count
-double sum_abs(const uint16_t* bf16, int64_t n);
 
 }  // namespace kobitnet

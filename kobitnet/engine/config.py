@@ -1,5 +1,6 @@
 """config.json of a b1.58 model, checked: what the engine computes, and nothing else."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -36,6 +37,13 @@ class ModelConfig:
     def head_dim(self) -> int:
         return self.hidden // self.heads
 
+    @property
+    def parameters(self) -> int:
+        """Weights of the matrices; a tied head counts once."""
+        kv = self.kv_heads * self.head_dim
+        block = 2 * self.hidden * (self.hidden + kv) + 3 * self.hidden * self.inter
+        return self.layers * block + self.vocab * self.hidden * (1 if self.tied else 2)
+
     def inv_freq(self) -> np.ndarray:
         """(head_dim / 2,) float32 rotary frequencies: the power in double rounded once, as close as torch's own."""
         exponent = np.arange(0, self.head_dim, 2, dtype=np.float32) / np.float32(self.head_dim)
@@ -58,6 +66,18 @@ def model_folder(path: str | Path) -> Path:
         f"{why}: {path}",
         help="kobitnet train 이 만든 폴더나 transformers 모델 폴더를 주세요 (give a run or model folder)",
     )
+
+
+def weights_fingerprint(path: str | Path) -> str:
+    """16 hex digits that name the weights (blake2b of the weight files): of a run or model folder, or of one file."""
+    path = Path(path)
+    files = [path] if path.is_file() else sorted(model_folder(path).glob("*.safetensors"))
+    hasher = hashlib.blake2b(digest_size=16)
+    for file in files:
+        with open(file, "rb") as handle:
+            while block := handle.read(1 << 22):
+                hasher.update(block)
+    return hasher.hexdigest()[:16]
 
 
 def read_config(
@@ -103,14 +123,20 @@ def read_config(
     )
     if config.act not in ("relu2", "silu"):
         raise UserError(f"모르는 활성 함수 (unknown hidden_act): {config.act!r}", file=path)
+    check_heads(config, path)
+    if raw.get("head_dim") not in (None, hidden // heads):
+        raise UserError(f"지원하지 않는 head_dim (unsupported head_dim): {raw['head_dim']!r}", file=path)
+    return config
+
+
+def check_heads(config: ModelConfig, path: Path) -> None:
+    """Raises UserError when the heads do not divide the width."""
+    hidden, heads = config.hidden, config.heads
     if hidden % heads or (hidden // heads) % 2 or heads % config.kv_heads:
         raise UserError(
             f"머리 수가 맞지 않습니다 (heads do not divide): hidden {hidden}, heads {heads}, kv {config.kv_heads}",
             file=path,
         )
-    if raw.get("head_dim") not in (None, hidden // heads):
-        raise UserError(f"지원하지 않는 head_dim (unsupported head_dim): {raw['head_dim']!r}", file=path)
-    return config
 
 
 def _number(path: Path, raw: dict[str, Any], key: str, default: float) -> float:

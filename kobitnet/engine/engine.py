@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from kobitnet.engine import cpu
-from kobitnet.engine.config import ModelConfig, model_folder, read_config
-from kobitnet.engine.load import load_model
-from kobitnet.engine.reference import as_ids, check_ids
+from kobitnet.engine.config import ModelConfig, model_folder
+from kobitnet.engine.load import HEADS, Source, load_model
+from kobitnet.engine.reference import as_ids, check_context, check_ids
+from kobitnet.engine.sampling import penalise, pick
 from kodata.run.errors import UsageError, UserError
 
 CHUNK = 256  # prompt tokens a native call takes: Ctrl-C is heard between calls
+_BUT_LAST, _BUT_FIRST = slice(None, -1), slice(1, None)
 
 
 class Engine:
@@ -21,46 +23,65 @@ class Engine:
 
     name = "engine"
 
-    def __init__(self, model: Any, config: ModelConfig, folder: Path | None, threads: int):
+    def __init__(self, model: Any, config: ModelConfig, path: Path | None, threads: int, head: str = "fp32"):
         self.model = model
         self.config = config
-        self.folder = folder
+        self.path = path
+        """The model folder, or the GGUF file; None for a model made in memory."""
         self.threads = threads
-        self.head_bf16 = False
-        """The head is kept in bf16."""
+        self.head = head
+        """How the output head is kept: fp32, bf16 or int8."""
         self._scored: tuple[np.ndarray, Any] | None = None  # context of the last score() and its cache
 
     @classmethod
     def load(cls, path: str | Path, threads: int | None = None, head: str = "auto") -> "Engine":
-        """Open a run folder or a transformers model folder (latents, or packed in either scale convention).
+        """Open a run folder, a transformers model folder (latents, or packed in either scale convention), or a GGUF file.
 
-        threads: None takes the physical cores this process may use. head: fp32, bf16 (half the memory traffic, logits
-        rounded), or auto (as stored).
+        threads: None takes the physical cores this process may use. head: fp32; bf16 (half the memory traffic, logits
+        rounded); int8 (a quarter, one scale a row); auto: bf16 where nothing is lost by it, else fp32.
 
         Raises:
             UserError: not a b1.58 model, or a broken file.
         """
-        if head not in ("auto", "fp32", "bf16"):
-            raise UsageError(f"head 는 auto, fp32, bf16 중 하나 (head must be auto, fp32 or bf16): {head}")
-        folder = model_folder(path)
-        config = read_config(folder)
+        if head not in HEADS:
+            raise UsageError(
+                f"head 는 {', '.join(HEADS)} 중 하나 (head must be one of these): {head}",
+                help="--head auto",
+            )
+        path = Path(path)
+        source: Source
+        if path.is_file():
+            from kobitnet.engine.gguf_source import GgufSource
+
+            source = GgufSource(path)
+        else:
+            from kobitnet.engine.hf_source import HfSource
+
+            path = model_folder(path)
+            source = HfSource(path)
         native = cpu.native()
         if native is None:
             cpu.warn_slow()
         count = cpu.set_threads(threads)
-        model, bf16 = load_model(folder, config, native, head)
-        engine = cls(model, config, folder, count)
-        engine.head_bf16 = bf16
-        return engine
+        try:
+            model, form = load_model(source, native, head)
+        finally:
+            source.close()
+        return cls(model, source.config, path, count, form)
 
     @cached_property
     def tokenizer(self) -> Any:
-        """The tokenizer inside the model folder (kotok)."""
+        """The tokenizer beside the weights, or inside the GGUF file (kotok)."""
+        if self.path is None:
+            raise UserError("토크나이저가 없습니다 (this engine has no model folder, so no tokenizer)")
+        if self.path.is_file():
+            from kobitnet.engine.gguf import Gguf
+            from kobitnet.engine.gguf_tokenizer import read_tokenizer
+
+            return read_tokenizer(Gguf(self.path))
         from kotok.tokenizer import load
 
-        if self.folder is None:
-            raise UserError("토크나이저가 없습니다 (this engine has no model folder, so no tokenizer)")
-        return load(self.folder)
+        return load(self.path)
 
     @property
     def positions(self) -> int:
@@ -77,10 +98,11 @@ class Engine:
 
     def logits(self, ids: Sequence[int]) -> np.ndarray:
         """(n, vocab) float32: row t scores the token after ids[:t + 1]."""
-        tokens, cache = self._check(ids), self.model.cache()
+        tokens = self._check(ids)
+        cache = self.model.cache(len(tokens))
         out = np.empty((len(tokens), self.config.vocab), np.float32)
         for begin in range(0, len(tokens), CHUNK):
-            out[begin : begin + CHUNK] = self.model.forward(cache, tokens[begin : begin + CHUNK], "all")
+            out[begin : begin + CHUNK] = self._forward(cache, tokens[begin : begin + CHUNK], "all")
         return out
 
     def logprobs(self, ids: Sequence[int]) -> np.ndarray:
@@ -96,23 +118,61 @@ class Engine:
         """
         if not len(continuation):
             return np.empty(0, np.float32)
+        n = len(check_context(context))
         tokens = self._check([*context, *continuation])
-        n = len(context)
-        if not n:
-            raise UserError(
-                "빈 문맥 (empty context)",
-                help="문서 시작 토큰을 앞에 두세요 (put an end-of-text token first)",
-            )
-        head = tokens[: n - 1]
-        known, cache = self._scored or (tokens[:0], self.model.cache())
+        cache = self._context(tokens[: n - 1])
+        result = self._logprobs(cache, tokens[n - 1 : -1], tokens[n:])
+        cache.truncate(n - 1)
+        return result
+
+    def _context(self, head: np.ndarray) -> Any:
+        """The cache that holds exactly `head`, made from the one of the previous call as far as both agree."""
+        known, cache = self._scored or (head[:0], self.model.cache())
         same = _common(known, head)
         cache.truncate(same)
         self._scored = None  # not valid while it changes
         self._prefill(cache, head[same:])
-        result = self._logprobs(cache, tokens[n - 1 : -1], tokens[n:])
-        cache.truncate(len(head))
         self._scored = head, cache
-        return result
+        return cache
+
+    def loglikelihoods(self, context: Sequence[int], continuations: Sequence[Sequence[int]]) -> list[float]:
+        """log p(continuation | context) in nats for each continuation: the sum over its tokens, 0.0 for an empty one.
+
+        The context (and what it shares with the context of the previous call) is computed once, the continuations together:
+        the same bits as score() of each. Raises UserError for an empty context, ids out of range, or more tokens than the
+        model reads.
+        """
+        known = check_context(context)
+        rows = [self._check([*known, *one])[len(known) - 1 :] for one in continuations]
+        cache = self._context(self._check(known)[:-1])
+        out, group = [0.0] * len(rows), list[int]()
+        for number in sorted(range(len(rows)), key=lambda i: len(rows[i])):
+            if len(rows[number]) < 2:
+                continue
+            if group and sum(len(rows[i]) - 1 for i in group) + len(rows[number]) > CHUNK:
+                self._score_group(cache, rows, group, out)
+                group = []
+            group.append(number)
+        if group:
+            self._score_group(cache, rows, group, out)
+        return out
+
+    def _score_group(self, cache: Any, rows: list[np.ndarray], group: list[int], out: list[float]) -> None:
+        """out[i] = log p of rows[i][1:], whose first id is the last of the context, all rows of the group in one call."""
+        counts = [len(rows[i]) - 1 for i in group]
+        if max(counts) > CHUNK:  # alone, in pieces
+            [number] = group
+            logp = self._logprobs(cache.fork(cache.length), rows[number][:-1], rows[number][1:])
+        else:
+            caches = [cache.fork(cache.length) for _ in group]
+            ids, targets = (
+                np.concatenate([rows[i][part] for i in group]) for part in (_BUT_LAST, _BUT_FIRST)
+            )
+            logp = self.model.logprobs(caches, counts, ids, targets)
+        at = 0
+        for number, count in zip(group, counts, strict=True):
+            out[number] = float(logp[at : at + count].sum(dtype=np.float64))
+            at += count
 
     # ---- generation -----------------------------------------------------------------------------
 
@@ -158,6 +218,59 @@ class Engine:
                 return
             yield token
 
+    def generate_batch(
+        self,
+        prompts: Sequence[Sequence[int]],
+        max_new_tokens: int,
+        *,
+        stop_ids: Sequence[int] = (),
+        temperature: float = 0.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        seeds: Sequence[int] | None = None,
+        repetition_penalty: float = 1.0,
+    ) -> list[list[int]]:
+        """generate() of several prompts, decoded together: weights are read once for all of them.
+
+        Prompt i draws with seeds[i] (0 without seeds), and its text is what generate() with that seed gives, whatever the others are.
+        """
+        checked = [self._check(ids) for ids in prompts]
+        rooms = [min(max_new_tokens, self._room(tokens)) for tokens in checked]
+        caches = [self.model.cache(len(t) + max(n, 0)) for t, n in zip(checked, rooms, strict=True)]
+        for cache, tokens in zip(caches, checked, strict=True):
+            self._prefill(cache, tokens[:-1])
+        generators = [np.random.default_rng(one) for one in seeds or [0] * len(checked)]
+        new: list[list[int]] = [[] for _ in checked]
+        stop, last = set(stop_ids), [int(tokens[-1]) for tokens in checked]
+        active = [i for i in range(len(checked)) if rooms[i] > 0]
+        while active:
+            rows = self.model.forward(
+                [caches[i] for i in active], [1] * len(active), as_ids([last[i] for i in active]), "last"
+            )
+            going = []
+            for i, row in zip(active, rows, strict=True):
+                scores = penalise(row, [*checked[i], *new[i]], repetition_penalty)
+                last[i] = pick(
+                    scores, temperature=temperature, top_k=top_k, top_p=top_p, generator=generators[i]
+                )
+                if last[i] in stop:
+                    continue
+                new[i].append(last[i])
+                if len(new[i]) < rooms[i]:
+                    going.append(i)
+            active = going
+        return new
+
+    def _room(self, tokens: np.ndarray) -> int:
+        """Positions left after a prompt. Raises UserError for none."""
+        room = self.config.max_len - len(tokens)
+        if room < 1:
+            raise UserError(
+                f"입력이 너무 깁니다 (prompt of {len(tokens)} tokens, the model reads {self.config.max_len})",
+                help="앞부분을 줄이세요 (shorten it)",
+            )
+        return room
+
     def steps(
         self,
         ids: Sequence[int],
@@ -170,24 +283,16 @@ class Engine:
         repetition_penalty: float = 1.0,
     ) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (next id, its logits (vocab,)) until max_new_tokens or the model's last position."""
-        from kobitnet.evaluate.backend import pick
-
-        if not repetition_penalty > 0:
-            raise UsageError(f"repetition_penalty 는 0보다 큽니다 (must be above 0): {repetition_penalty}")
-        tokens, cache = self._check(ids), self.model.cache()
-        room = self.config.max_len - len(tokens)
-        if room < 1:
-            raise UserError(
-                f"입력이 너무 깁니다 (prompt of {len(tokens)} tokens, the model reads {self.config.max_len})",
-                help="앞부분을 줄이세요 (shorten it)",
-            )
+        tokens = self._check(ids)
+        count = min(max_new_tokens, self._room(tokens))
+        cache = self.model.cache(len(tokens) + max(count, 0))
         generator = np.random.default_rng(seed)
         self._prefill(cache, tokens[:-1])
         seen = list(tokens)
         step = tokens[-1:]
-        for _ in range(min(max_new_tokens, room)):
-            row = self.model.forward(cache, step, "last")[0]
-            scores = row if repetition_penalty == 1.0 else _penalise(row, seen, repetition_penalty)
+        for _ in range(count):
+            row = self._forward(cache, step, "last")[0]
+            scores = penalise(row, seen, repetition_penalty)
             token = pick(scores, temperature=temperature, top_k=top_k, top_p=top_p, generator=generator)
             yield token, row
             seen.append(token)
@@ -198,13 +303,18 @@ class Engine:
     def _check(self, ids: Sequence[int]) -> np.ndarray:
         return as_ids(check_ids(ids, self.config.vocab, self.config.max_len))
 
+    def _forward(self, cache: Any, tokens: np.ndarray, want: str) -> np.ndarray:
+        return self.model.forward([cache], [len(tokens)], tokens, want)
+
     def _prefill(self, cache: Any, tokens: np.ndarray) -> None:
         for begin in range(0, len(tokens), CHUNK):
-            self.model.forward(cache, tokens[begin : begin + CHUNK], "nothing")
+            self._forward(cache, tokens[begin : begin + CHUNK], "nothing")
 
     def _logprobs(self, cache: Any, tokens: np.ndarray, targets: np.ndarray) -> np.ndarray:
         parts = [
-            self.model.logprobs(cache, tokens[b : b + CHUNK], targets[b : b + CHUNK])
+            self.model.logprobs(
+                [cache], [len(tokens[b : b + CHUNK])], tokens[b : b + CHUNK], targets[b : b + CHUNK]
+            )
             for b in range(0, len(tokens), CHUNK)
         ]
         return np.concatenate(parts) if parts else np.empty(0, np.float32)
@@ -215,11 +325,3 @@ def _common(a: np.ndarray, b: np.ndarray) -> int:
     n = min(len(a), len(b))
     different = np.nonzero(a[:n] != b[:n])[0]
     return int(different[0]) if len(different) else n
-
-
-def _penalise(row: np.ndarray, seen: Sequence[int], penalty: float) -> np.ndarray:
-    """Logits of seen ids divided (positive) or multiplied (negative) by the penalty (CTRL, arXiv 1909.05858)."""
-    row = row.copy()
-    ids = np.unique(np.asarray(seen))
-    row[ids] = np.where(row[ids] > 0, row[ids] / penalty, row[ids] * penalty)
-    return row

@@ -1,16 +1,17 @@
-"""A model folder into the engine's memory: latents are quantised, packed weights re-laid out, source pages released."""
+"""A model file into the engine's memory: latents are quantised, packed weights re-laid out, source pages released."""
 
-from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from kobitnet.engine import reference
+from kobitnet.engine import cpu, reference
 from kobitnet.engine.config import ModelConfig
-from kobitnet.engine.tensors import Tensors, to_float32
+from kobitnet.engine.tensors import to_float32
 from kodata.run.errors import UserError
 
+Head = Literal["fp32", "bf16", "int8"]
+HEADS = ("auto", "fp32", "bf16", "int8")
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 NORMS = {
     "input_layernorm": "input_layernorm",
@@ -18,6 +19,26 @@ NORMS = {
     "attn_sub_norm": "self_attn.attn_sub_norm",
     "ffn_sub_norm": "mlp.ffn_sub_norm",
 }
+ROWS = 4096  # of a table read at once: what is resident twice
+
+
+class Source(Protocol):
+    """An open model file. Methods raise UserError for what is missing, misshapen, not finite or not ternary."""
+
+    config: ModelConfig
+
+    def rows(self, which: str, first: int, last: int) -> np.ndarray:
+        """Rows of the `embedding` or `head` table: float32, or bf16 bits (uint16); their pages are given back."""
+
+    def norm(self, layer: int | None, name: str, size: int) -> np.ndarray:
+        """A norm's weight; layer None is the final norm."""
+
+    def linear(
+        self, layer: int, name: str, shape: tuple[int, int], native: ModuleType | None
+    ) -> tuple[Any, float, np.ndarray | None]:
+        """(weights: native Ternary or int8 values (out, in), what one code stands for, bias or None)."""
+
+    def close(self) -> None: ...
 
 
 def linear_shapes(config: ModelConfig) -> dict[str, tuple[int, int]]:
@@ -40,37 +61,54 @@ def tensor_name(layer: int, name: str) -> str:
     return f"model.layers.{layer}.{part}.{name}"
 
 
-def load_model(folder: Path, config: ModelConfig, native: ModuleType | None, head: str) -> tuple[Any, bool]:
-    """(a native Model, or a NumpyModel when native is None, with every weight in place; whether its head is bf16).
+def load_model(source: Source, native: ModuleType | None, head: str) -> tuple[Any, Head]:
+    """(a native Model, or a NumpyModel when native is None, with every weight in place; the form of its head).
 
-    `head`: fp32, bf16, or auto (as stored). Raises UserError for a missing, misshapen or non-finite tensor.
+    `head`: fp32, bf16, int8, or auto: bf16 when every value fits without rounding, else fp32. A tied table has the form of
+    the head, but for int8, which is a copy: embeddings stay as they are.
     """
-    tensors = Tensors(folder)
-    try:
-        model = new_model(config, native)
-        shape = (config.vocab, config.hidden)
-        table = _table(tensors, "model.embed_tokens.weight", shape, head if config.tied else "auto")
-        model.set_embedding(table)
-        if not config.tied:
-            table = _table(tensors, "lm_head.weight", shape, head)
-            model.set_head(table)
-        bf16 = table.dtype == np.uint16
-        del table
-        model.set_final_norm(tensors.floats("model.norm.weight", (config.hidden,)))
-        for layer in range(config.layers):
-            for name, suffix in NORMS.items():
-                n = config.inter if name == "ffn_sub_norm" else config.hidden
-                model.set_norm(layer, name, tensors.floats(f"model.layers.{layer}.{suffix}.weight", (n,)))
-            for name, (rows, cols) in linear_shapes(config).items():
-                full = tensor_name(layer, name)
-                values, scale = _ternary(tensors, full, rows, cols, config, native)
-                bias = tensors.floats(full + ".bias", (rows,)) if config.bias and name in ATTENTION else None
-                model.set_linear(layer, name, values, scale, bias)
-                tensors.release(full + ".weight")
-        model.check_complete()
-        return model, bf16
-    finally:
-        tensors.close()
+    config = source.config
+    model = new_model(config, native)
+    stored: dict[str, Head] = {}
+
+    def fill(which: str, origin: str, form: str) -> Head:
+        if form == "auto":
+            form = stored[origin] = stored.get(origin) or _lossless(source, origin)
+        model.new_table(which, form)
+        for first in range(0, config.vocab, ROWS):
+            model.add_rows(which, source.rows(origin, first, min(first + ROWS, config.vocab)))
+        return form  # type: ignore[return-value]
+
+    form: Head
+    if config.tied:
+        form = fill("embedding", "embedding", "auto" if head == "int8" else head)
+        if head == "int8":
+            form = fill("head", "embedding", "int8")
+    else:
+        fill("embedding", "embedding", "auto")
+        form = fill("head", "head", head)
+    model.set_final_norm(source.norm(None, "norm", config.hidden))
+    for layer in range(config.layers):
+        for name in NORMS:
+            size = config.inter if name == "ffn_sub_norm" else config.hidden
+            model.set_norm(layer, name, source.norm(layer, name, size))
+        for name, shape in linear_shapes(config).items():
+            values, scale, bias = source.linear(layer, name, shape, native)
+            model.set_linear(layer, name, values, scale, bias)
+    model.check_complete()
+    return model, form
+
+
+def _lossless(source: Source, which: str) -> Head:
+    """bf16 when the table holds nothing that bf16 cannot."""
+    vocab = source.config.vocab
+    for first in range(0, vocab, ROWS):
+        rows = source.rows(which, first, min(first + ROWS, vocab))
+        if rows.dtype == np.uint16:
+            return "bf16"
+        if (rows.view(np.uint32) & 0xFFFF).any():
+            return "fp32"
+    return "bf16"
 
 
 def new_model(config: ModelConfig, native: ModuleType | None) -> Any:
@@ -97,75 +135,27 @@ def quantize_latents(
 ) -> tuple[Any, np.float32]:
     """(ternary weights: native Ternary or int8 values, the scale they stand for) of latents (out, in).
 
-    The mean of |w| is summed in double and rounded once; torch sums in float32 in an order that depends on its
-    threads, so its scale can differ in the last bit.
+    The mean of |w| has the bits of torch on one thread; with more threads torch adds in another order, so that its own
+    scale can differ in the last bit.
     """
     if dtype not in ("F32", "BF16"):
         array, dtype = to_float32(array, dtype, name), "F32"
     if native is None:
         values = to_float32(array, dtype, name)
-        total = float(np.abs(values).sum(dtype=np.float64))
+        total = reference.torch_sum(np.abs(values).reshape(1, -1))[0]
     else:
-        total = native.sum_abs_f32(array) if dtype == "F32" else native.sum_abs_bf16(array)
+        total = np.float32(native.sum_abs_f32(array) if dtype == "F32" else native.sum_abs_bf16(array))
     if not np.isfinite(total):
         raise UserError(f"유한하지 않은 값 (NaN or infinity): {name}")
-    scale, value = reference.weight_scale(total / array.size)
+    scale, value = reference.weight_scale(total / np.float32(array.size))
     if native is None:
         return reference.ternary_codes(values, scale), value
     pack = native.Ternary.from_f32 if dtype == "F32" else native.Ternary.from_bf16
     return pack(array, float(scale)), value
 
 
-def _ternary(
-    tensors: Tensors, full: str, rows: int, cols: int, config: ModelConfig, native: ModuleType | None
-) -> tuple[Any, float]:
-    name = full + ".weight"
-    if config.weights == "online":
-        array, dtype = tensors.array(name, (rows, cols))
-        values, scale = quantize_latents(array, dtype, name, native)
-        return values, float(scale)
-    if rows % 4:
-        raise UserError(
-            f"묶인 행 수가 4의 배수가 아닙니다 (packed rows not a multiple of 4): {name}", file=tensors.folder
-        )
-    array, dtype = tensors.array(name, (rows // 4, cols))
-    if dtype != "U8":
-        raise UserError(f"묶인 가중치가 아닙니다 (not packed: {dtype}): {name}", file=tensors.folder)
-    scale_values = tensors.floats(full + ".weight_scale")
-    if scale_values.size != 1 or not scale_values.flat[0] > 0:
-        raise UserError(f"잘못된 weight_scale (bad weight_scale): {full}", file=tensors.folder)
-    scale = scale_values.flat[0]
-    if config.weights == "divide":
-        scale = np.float32(1) / scale
-    try:
-        values = reference_unpack(array) if native is None else native.Ternary.from_hf(array)
-    except ValueError as error:
-        raise UserError(
-            f"잘못된 삼진 부호 (bad ternary code): {name}: {error}", file=tensors.folder
-        ) from None
-    return values, float(scale)
-
-
-def reference_unpack(packed: np.ndarray) -> np.ndarray:
-    values = reference.unpack_hf(packed)
-    if (values > 1).any():
-        raise ValueError("code 3 is not a ternary weight")
-    return values
-
-
-def _table(tensors: Tensors, name: str, shape: tuple[int, int], kind: str) -> np.ndarray:
-    """Embedding or head: float32, or bf16 bits (uint16) when stored or wanted so."""
-    array, dtype = tensors.array(name, shape)
-    if dtype == "BF16" and kind != "fp32":
-        return array
-    values = to_float32(array, dtype, name)
-    if not np.isfinite(values).all():
-        raise UserError(f"유한하지 않은 값 (NaN or infinity): {name}", file=tensors.folder)
-    tensors.release(name)
-    return to_bf16(values) if kind == "bf16" else values
-
-
-def to_bf16(values: np.ndarray) -> np.ndarray:
-    """bf16 bits (uint16) of finite float32, rounded half to even."""
-    bits = np.ascontiguousarray(values).view(np.uint32)
-    return ((bits + (0x7FFF + ((bits >> 16) & 1))) >> 16).astype(np.uint16)
+def latent_codes(values: np.ndarray, name: str) -> tuple[np.ndarray, np.float32]:
+    """(int8 codes (out, in), what one code stands for) of float32 latents, for the exporters: what the engine computes with."""
+    native = cpu.native()
+    codes, scale = quantize_latents(values, "F32", name, native)
+    return (codes if native is None else codes.values()), scale

@@ -14,7 +14,7 @@ from kodata.run.errors import UserError
 EPS = np.float32(1e-5)
 
 
-def weight_scale(mean_abs: float) -> tuple[np.float32, np.float32]:
+def weight_scale(mean_abs: np.float32) -> tuple[np.float32, np.float32]:
     """(what latents are multiplied with, what ternary values stand for): scale = 1 / max(mean, 1e-5) in fp32, and 1 / scale."""
     scale = np.float32(1) / max(np.float32(mean_abs), EPS)
     return scale, np.float32(1) / scale
@@ -49,10 +49,47 @@ def int_matmul(x: np.ndarray, w: np.ndarray) -> np.ndarray:
     return (x.astype(np.float64) @ w.astype(np.float64).T).astype(np.int32)
 
 
+def torch_sum(x: np.ndarray) -> np.ndarray:
+    """Sum of float32 (m, n) along n in the order of torch on one thread, bit for bit: (m,) float32.
+
+    4 x 8 interleaved lanes, in blocks of 2^p rows, these in blocks of 2^p, and so on (native/cpu/SumKernel.cpp, cascade sum).
+    """
+    m, n = x.shape
+    vectors, size = n // 8, n // 32
+    power = max(4, (size - 1).bit_length() // 4 if size > 1 else 0)
+    step = 1 << power
+    rows = x[:, : size * 32].reshape(m, size, 4, 8)
+    left = []  # what each level could not fill
+    for _ in range(3):
+        whole = rows.shape[1] // step * step
+        left.append(_in_turn(rows[:, whole:]))
+        rows = _in_turn(rows[:, :whole].reshape(m, whole // step, step, 4, 8), axis=2)
+    left.append(_in_turn(rows))
+    lanes = ((left[0] + left[1]) + left[2]) + left[3]
+    first = lanes[:, 0]
+    for i in range(4 * size, vectors):
+        first = first + x[:, 8 * i : 8 * i + 8]
+    first = ((first + lanes[:, 1]) + lanes[:, 2]) + lanes[:, 3]
+    total = np.zeros(m, np.float32)
+    for i in range(8 * vectors, n):
+        total = total + x[:, i]
+    for lane in range(8):
+        total = total + first[:, lane]
+    return total
+
+
+def _in_turn(rows: np.ndarray, axis: int = 1) -> np.ndarray:
+    """Sum along an axis, one after another."""
+    parts = np.moveaxis(rows, axis, 0)
+    total = np.zeros(parts.shape[1:], np.float32)
+    for part in parts:
+        total = total + part
+    return total
+
+
 def rms_norm(x: np.ndarray, weight: np.ndarray, eps: np.float32) -> np.ndarray:
-    return weight * (
-        x * (np.float32(1) / np.sqrt(np.mean(x * x, axis=-1, keepdims=True, dtype=np.float32) + eps))
-    )
+    mean = torch_sum(x * x)[:, None] / np.float32(x.shape[1])
+    return weight * (x * (np.float32(1) / np.sqrt(mean + eps)))
 
 
 class NumpyCache:
@@ -65,6 +102,12 @@ class NumpyCache:
 
     def truncate(self, length: int) -> None:
         self.length = length
+
+    def fork(self, length: int) -> "NumpyCache":
+        copy = NumpyCache(len(self.keys))
+        copy.length = length
+        copy.keys, copy.values = list(self.keys), list(self.values)  # append never changes them in place
+        return copy
 
     def append(self, layer: int, k: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         old_k, old_v = self.keys[layer], self.values[layer]
@@ -83,12 +126,22 @@ class NumpyModel:
         self.linears: dict[tuple[int, str], tuple[np.ndarray, np.float32, np.ndarray | None]] = {}
         self.norms: dict[tuple[int, str], np.ndarray] = {}
         self.embedding = self.head = self.final_norm = np.empty((0, 0), np.float32)
+        self.forms: dict[str, str] = {}
 
-    def set_embedding(self, table: np.ndarray) -> None:
-        self.embedding = _table(table)
+    def new_table(self, which: str, form: str) -> None:
+        self.forms[which] = form
+        setattr(self, which, np.empty((0, self.config.hidden), np.float32))
 
-    def set_head(self, table: np.ndarray) -> None:
-        self.head = _table(table)
+    def add_rows(self, which: str, rows: np.ndarray) -> None:
+        values = (rows.astype(np.uint32) << 16).view(np.float32) if rows.dtype == np.uint16 else rows
+        if self.forms[which] == "bf16":
+            values = (round_bf16(values).astype(np.uint32) << 16).view(np.float32)
+        elif self.forms[which] == "int8":
+            values = round_int8(values)
+        setattr(self, which, np.concatenate([getattr(self, which), values]))
+
+    def head_bytes(self) -> int:
+        return (self.head if self.head.size else self.embedding).nbytes
 
     def set_final_norm(self, weight: np.ndarray) -> None:
         self.final_norm = weight
@@ -107,7 +160,7 @@ class NumpyModel:
     def check_complete(self) -> None:
         pass  # the loader sets every tensor by name
 
-    def cache(self) -> NumpyCache:
+    def cache(self, tokens: int = 0) -> NumpyCache:
         return NumpyCache(self.config.layers)
 
     def linear(self, layer: int, name: str, q: np.ndarray, scale: np.ndarray) -> np.ndarray:
@@ -164,26 +217,38 @@ class NumpyModel:
         cache.length += m
         return rms_norm(h, self.final_norm, eps)
 
-    def forward(self, cache: NumpyCache, ids: np.ndarray, want: str) -> np.ndarray:
-        """Append ids; logits (0, 1 or m, vocab) for want = nothing, last, all."""
+    def _logits(self, cache: NumpyCache, ids: np.ndarray, want: str) -> np.ndarray:
         hidden = self.hidden(cache, ids)
         hidden = {"nothing": hidden[:0], "last": hidden[-1:], "all": hidden}[want]
         return hidden @ (self.head if self.head.size else self.embedding).T
 
-    def logprobs(self, cache: NumpyCache, ids: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        logits = self.forward(cache, ids, "all").astype(np.float64)
+    def forward(
+        self, caches: Sequence[NumpyCache], counts: Sequence[int], ids: np.ndarray, want: str
+    ) -> np.ndarray:
+        """Append counts[i] of the ids to caches[i]; logits (0, sequences or m, vocab) for want = nothing, last, all."""
+        parts = np.split(ids, np.cumsum(counts)[:-1])
+        return np.concatenate([self._logits(c, part, want) for c, part in zip(caches, parts, strict=True)])
+
+    def logprobs(
+        self, caches: Sequence[NumpyCache], counts: Sequence[int], ids: np.ndarray, targets: np.ndarray
+    ) -> np.ndarray:
+        logits = self.forward(caches, counts, ids, "all").astype(np.float64)
         top = logits.max(axis=1)
         total = top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
         return (logits[np.arange(len(ids)), targets] - total).astype(np.float32)
 
 
-def _table(table: np.ndarray) -> np.ndarray:
-    """float32 of fp32 values or bf16 bits."""
-    return (
-        (table.astype(np.uint32) << 16).view(np.float32)
-        if table.dtype == np.uint16
-        else np.array(table, np.float32)
-    )
+def round_bf16(values: np.ndarray) -> np.ndarray:
+    """bf16 bits (uint16) of finite float32, rounded half to even."""
+    bits = np.ascontiguousarray(values).view(np.uint32)
+    return ((bits + (0x7FFF + ((bits >> 16) & 1))) >> 16).astype(np.uint16)
+
+
+def round_int8(values: np.ndarray) -> np.ndarray:
+    """float32 (rows, n) rounded to 255 steps a row: what an int8 head multiplies with."""
+    scale = np.abs(values).max(axis=1, keepdims=True) / np.float32(127)
+    inverse = np.divide(np.float32(1), scale, out=np.zeros_like(scale), where=scale > 0)
+    return np.clip(np.rint(values * inverse), -127, 127) * scale
 
 
 def as_ids(ids: Sequence[int] | Any) -> np.ndarray:
@@ -211,3 +276,13 @@ def check_ids(ids: Sequence[int] | Any, vocab: int, positions: int) -> np.ndarra
             help="줄이세요 (shorten it)",
         )
     return wide
+
+
+def check_context(context: Sequence[int]) -> list[int]:
+    """A context that something can follow. Raises UserError for an empty one: the first token has no probability."""
+    if not len(context):
+        raise UserError(
+            "빈 문맥 (empty context)",
+            help="문서 시작 토큰을 앞에 두세요 (put an end-of-text token first)",
+        )
+    return [int(i) for i in context]

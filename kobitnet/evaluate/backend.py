@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from kobitnet.engine.reference import check_ids
+from kobitnet.engine.reference import check_context, check_ids
+from kobitnet.engine.sampling import penalise, pick
 from kodata.run.errors import UserError
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ class Backend(Protocol):
     def logprobs(self, ids: Sequence[int]) -> np.ndarray:
         """(n - 1,) float32: log p(ids[t + 1] | ids[:t + 1])."""
 
+    def loglikelihoods(self, context: Sequence[int], continuations: Sequence[Sequence[int]]) -> list[float]:
+        """log p(continuation | context) in nats of each continuation; the context is computed once."""
+
     def generate(
         self,
         ids: Sequence[int],
@@ -45,38 +49,32 @@ class Backend(Protocol):
         top_k: int = 0,
         top_p: float = 1.0,
         seed: int = 0,
+        repetition_penalty: float = 1.0,
     ) -> list[int]:
         """New ids, the stop token not included; temperature 0 is greedy."""
 
+    def stream(
+        self,
+        ids: Sequence[int],
+        max_new_tokens: int,
+        *,
+        stop_ids: Sequence[int],
+        temperature: float = 0.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        seed: int = 0,
+        repetition_penalty: float = 1.0,
+    ) -> Iterator[int]:
+        """generate(), one id at a time."""
 
-def load_backend(path: str | Path, name: str) -> Backend:
-    """The backend `torch` or `engine` for a run or model folder (the engine also takes its own file formats)."""
+
+def load_backend(path: str | Path, name: str, head: str = "auto") -> Backend:
+    """The backend `torch` or `engine` for a run or model folder; the engine also takes GGUF files and a form of its head."""
     if name == "torch":
         return TorchBackend.load(path)
     from kobitnet.engine import Engine
 
-    return Engine.load(path)
-
-
-def pick(
-    logits: np.ndarray, *, temperature: float, top_k: int, top_p: float, generator: np.random.Generator
-) -> int:
-    """The next id from logits (vocab,): the largest at temperature 0 (lowest id on a tie), else drawn.
-
-    top_k keeps the k likeliest (0 = all), then top_p the fewest whose probabilities reach p.
-    """
-    if temperature <= 0:
-        return int(logits.argmax())
-    scaled = logits.astype(np.float64) / temperature
-    order = np.argsort(-scaled, kind="stable")
-    if top_k:
-        order = order[:top_k]
-    weights = np.exp(scaled[order] - scaled[order[0]])
-    weights /= weights.sum()
-    if top_p < 1:
-        keep = int(np.searchsorted(np.cumsum(weights), top_p)) + 1
-        order, weights = order[:keep], weights[:keep] / weights[:keep].sum()
-    return int(order[min(int(np.searchsorted(np.cumsum(weights), generator.random())), len(order) - 1)])
+    return Engine.load(path, head=head)
 
 
 class TorchBackend:
@@ -123,6 +121,38 @@ class TorchBackend:
             hidden = hidden_states(self.model, tokens[:, :-1])[0]
             return _TokenLogprobs.apply(hidden, self.model.lm_head.weight, tokens[0, 1:]).numpy()
 
+    def loglikelihoods(self, context: Sequence[int], continuations: Sequence[Sequence[int]]) -> list[float]:
+        """log p(continuation | context) in nats of each continuation, 0.0 for an empty one; the context is computed once.
+
+        Raises:
+            UserError: an empty context, ids out of range, more tokens than the model reads.
+        """
+        import torch
+        from transformers import DynamicCache
+
+        known = check_context(context)
+        past = DynamicCache(config=self.model.config)
+        out = []
+        with torch.no_grad():
+            if len(known) > 1:
+                self._check(known)
+                self.model(
+                    input_ids=torch.tensor([known[:-1]]),
+                    past_key_values=past,
+                    use_cache=True,
+                    logits_to_keep=1,
+                )
+            for one in continuations:
+                if not len(one):
+                    out.append(0.0)
+                    continue
+                tokens = torch.from_numpy(self._check([*known, *one])[len(known) - 1 :])[None]
+                logits = self.model(input_ids=tokens[:, :-1], past_key_values=past, use_cache=True).logits[0]
+                logp = logits.float().log_softmax(-1).gather(1, tokens[0, 1:, None])
+                out.append(float(logp.double().sum()))
+                past.crop(-(tokens.shape[1] - 1))  # the choice leaves, the context stays
+        return out
+
     def steps(
         self,
         ids: Sequence[int],
@@ -132,6 +162,7 @@ class TorchBackend:
         top_k: int = 0,
         top_p: float = 1.0,
         seed: int = 0,
+        repetition_penalty: float = 1.0,
     ) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (next id, its logits (vocab,)) one by one, without end but for max_new_tokens and the model's positions."""
         import torch
@@ -145,13 +176,16 @@ class TorchBackend:
                 help="앞부분을 줄이세요 (shorten it)",
             )
         generator = np.random.default_rng(seed)
+        seen = tokens[0].tolist()
         past = DynamicCache(config=self.model.config)
         for _ in range(min(max_new_tokens, room)):
             with torch.no_grad():
                 out = self.model(input_ids=tokens, past_key_values=past, use_cache=True, logits_to_keep=1)
             row = out.logits[0, -1].float().numpy()
-            token = pick(row, temperature=temperature, top_k=top_k, top_p=top_p, generator=generator)
+            scores = penalise(row, seen, repetition_penalty)
+            token = pick(scores, temperature=temperature, top_k=top_k, top_p=top_p, generator=generator)
             yield token, row
+            seen.append(token)
             tokens = torch.tensor([[token]])
 
     def generate(
@@ -164,12 +198,43 @@ class TorchBackend:
         top_k: int = 0,
         top_p: float = 1.0,
         seed: int = 0,
+        repetition_penalty: float = 1.0,
     ) -> list[int]:
-        stop, new = set(stop_ids), []
+        return list(
+            self.stream(
+                ids,
+                max_new_tokens,
+                stop_ids=stop_ids,
+                temperature=temperature,
+                top_k=top_k,
+                top_p=top_p,
+                seed=seed,
+                repetition_penalty=repetition_penalty,
+            )
+        )
+
+    def stream(
+        self,
+        ids: Sequence[int],
+        max_new_tokens: int,
+        *,
+        stop_ids: Sequence[int],
+        temperature: float = 0.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        seed: int = 0,
+        repetition_penalty: float = 1.0,
+    ) -> Iterator[int]:
+        stop = set(stop_ids)
         for token, _ in self.steps(
-            ids, max_new_tokens, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
+            ids,
+            max_new_tokens,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            seed=seed,
+            repetition_penalty=repetition_penalty,
         ):
             if token in stop:
-                break
-            new.append(token)
-        return new
+                return
+            yield token

@@ -1,13 +1,12 @@
-"""The tokenizer inside a GGUF: byte-level BPE with a pre-tokenizer that llama.cpp knows by name."""
+"""The tokenizer of a model folder as GGUF metadata (kobitnet.engine.gguf_tokenizer reads it back)."""
 
 from pathlib import Path
 from typing import Any
 
 from kobitnet.chat_template import chat_template, without_generation
+from kobitnet.engine.gguf_tokenizer import CONTROL, NORMAL, UNUSED, USER_DEFINED
 from kodata.run.errors import UserError
 from kodata.run.files import read_json_object
-
-NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5  # token types
 
 
 def tokenizer_fields(folder: Path, vocab: int) -> dict[str, Any]:

@@ -4,13 +4,12 @@ import json
 import shutil
 from pathlib import Path
 
-import torch
+import numpy as np
 
 from kobitnet.engine.config import ModelConfig
-from kobitnet.engine.load import linear_shapes, tensor_name
+from kobitnet.engine.load import latent_codes, linear_shapes, tensor_name
 from kobitnet.engine.reference import pack_hf
 from kobitnet.engine.tensors import Tensors
-from kobitnet.quant import ternary
 from kodata.run.errors import UserError
 from kodata.run.files import atomic_json, read_json_object
 
@@ -26,10 +25,10 @@ QUANTIZATION = {
 def write_packed(source: Path, config: ModelConfig, folder: Path) -> None:
     """Write config.json, model.safetensors and the tokenizer files of `source` into `folder`, weights packed.
 
-    Codes are made by torch, so they are those the training code sees. Raises UserError for a row count that
+    Codes and scales are those of training on one thread, bit for bit. Raises UserError for a row count that
     transformers cannot pack (not a multiple of 4).
     """
-    from safetensors.torch import save_file
+    from safetensors.numpy import save_file
 
     linears = {
         tensor_name(layer, name): shape
@@ -43,19 +42,20 @@ def write_packed(source: Path, config: ModelConfig, folder: Path) -> None:
             help="--to hf-online",
         )
     tensors = Tensors(source)
-    out: dict[str, torch.Tensor] = {}
+    out: dict[str, np.ndarray] = {}
     try:
         for name in tensors.entries:
             if config.tied and name == "lm_head.weight":
                 continue
-            values = torch.from_numpy(tensors.floats(name))
+            values = tensors.floats(name)
             module = name.removesuffix(".weight")
             if module in linears:
-                codes, inverse = ternary(values)
-                out[name] = torch.from_numpy(pack_hf(codes.to(torch.int8).numpy()))
-                out[f"{module}.weight_scale"] = (1.0 / inverse).reshape(1)
+                codes, scale = latent_codes(values, name)
+                out[name] = pack_hf(codes)
+                out[f"{module}.weight_scale"] = np.array([scale], np.float32)
             else:
                 out[name] = values
+            tensors.release(name)
     finally:
         tensors.close()
     path = folder / "model.safetensors"

@@ -11,8 +11,9 @@ from typing import Annotated, Any, Literal
 
 from kobitnet.engine.config import ModelConfig, model_folder, read_config
 from kobitnet.engine.tensors import Tensors
+from kobitnet.export.gguf_file import GgufType
 from kodata.report import blocks
-from kodata.run.errors import UserError
+from kodata.run.errors import UsageError, UserError
 from kodata.run.files import disk_error
 from kodata.run.flags import Fresh, Output, Parameter
 from kodata.run.folder import open_run
@@ -32,6 +33,12 @@ def export(
     *,
     to: Annotated[Target, Parameter(help="hf-online | hf-packed | gguf")],
     output: Output,
+    gguf_type: Annotated[
+        GgufType,
+        Parameter(
+            help="gguf 가중치: auto TQ2_0 TQ1_0 F16 (llama.cpp), I2_S (bitnet.cpp) (weights of a gguf)"
+        ),
+    ] = "auto",
     fresh: Fresh = False,
 ) -> Result:
     """모델을 표준 파일로 내보내고 검사합니다 (export a model to standard files, checked)
@@ -41,6 +48,10 @@ def export(
     targets are opened by stock transformers in a process of its own and compared layer by layer before they get their name.
     """
     source = model_folder(model)
+    if gguf_type != "auto" and to != "gguf":
+        raise UsageError(
+            f"--gguf-type 은 --to gguf 에만 씁니다 (only with --to gguf): {gguf_type}", help="--to gguf"
+        )
     config = read_config(
         source,
         otherwise="b1.58 모델만 내보냅니다; 이 모델은 kobitnet generate 로 쓰세요 (only b1.58 is exported; kobitnet generate runs this model)",
@@ -52,7 +63,12 @@ def export(
         )
     Tensors(source).close()  # a damaged file is named here, not by a library that cannot open it
     with open_run(
-        output, tool="kobitnet", verb="export", config={"to": to}, inputs=[source], fresh=fresh
+        output,
+        tool="kobitnet",
+        verb="export",
+        config={"to": to, "gguf_type": gguf_type},
+        inputs=[source],
+        fresh=fresh,
     ) as run:
         if run.done:
             return run.result()
@@ -60,7 +76,7 @@ def export(
         shutil.rmtree(building, ignore_errors=True)
         try:
             building.mkdir()
-            check = _BUILDERS[to](source, config, building)
+            check = _BUILDERS[to](source, config, building, gguf_type)
             for file in sorted(building.iterdir()):
                 os.replace(file, run.path / file.name)
         except OSError as error:
@@ -76,27 +92,27 @@ def export(
         )
 
 
-def _online(source: Path, config: ModelConfig, folder: Path) -> dict[str, Any]:
+def _online(source: Path, config: ModelConfig, folder: Path, _: GgufType) -> dict[str, Any]:
     for file in sorted(source.iterdir()):
         if file.is_file() and not file.name.startswith("."):
             shutil.copyfile(file, folder / file.name)
     return verify(source, folder)
 
 
-def _packed(source: Path, config: ModelConfig, folder: Path) -> dict[str, Any]:
+def _packed(source: Path, config: ModelConfig, folder: Path, _: GgufType) -> dict[str, Any]:
     from kobitnet.export.packed import write_packed
 
     write_packed(source, config, folder)
     return verify(source, folder)
 
 
-def _gguf(source: Path, config: ModelConfig, folder: Path) -> dict[str, Any]:
+def _gguf(source: Path, config: ModelConfig, folder: Path, gguf_type: GgufType) -> dict[str, Any]:
     from kobitnet.export.gguf_file import write_gguf
 
-    return write_gguf(source, config, folder)
+    return write_gguf(source, config, folder, gguf_type)
 
 
-_BUILDERS: dict[str, Callable[[Path, ModelConfig, Path], dict[str, Any]]] = {
+_BUILDERS: dict[str, Callable[[Path, ModelConfig, Path, GgufType], dict[str, Any]]] = {
     "hf-online": _online,
     "hf-packed": _packed,
     "gguf": _gguf,

@@ -159,6 +159,42 @@ def bars(
     )
 
 
+def intervals(
+    title: str,
+    values: Iterable[Sequence[Any]],
+    low: float = 0.0,
+    high: float = 1.0,
+    *,
+    mark: str = "",
+    unit: str = "",
+    note: str = "",
+) -> Block:
+    """Estimates on one common scale from ``low`` to ``high``: ``[(label, value, from, to, marked value or None), …]``.
+
+    ``mark`` says what the marked value is, such as the level of chance.
+    """
+    ends = [_number(low), _number(high)]
+    if ends[0] is None or ends[1] is None or ends[1] <= ends[0]:
+        raise ValueError(f"intervals {title!r}: the scale {low!r} .. {high!r} is empty")
+    kept: list[list[Any]] = []
+    for row in values:
+        row = _sequence(row, "row")
+        if len(row) != 5:
+            raise ValueError(f"intervals {title!r}: a row has {len(row)} parts, not 5")
+        if len(kept) < MAX_ROWS:
+            kept.append([clip(row[0], MAX_CELL), *(_number(v) for v in row[1:])])
+    return _block(
+        "intervals",
+        title,
+        note,
+        rows=kept,
+        low=ends[0],
+        high=ends[1],
+        mark=clip(mark, 80),
+        unit=clip(unit, 40),
+    )
+
+
 def samples(
     title: str, items: Iterable[Mapping[str, Any]], *, note: str = "", total: int | None = None
 ) -> Block:
@@ -248,6 +284,7 @@ _REBUILD: dict[str, tuple[Any, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "histogram": (histogram, (("edges", "counts"), ("threshold", "unit", "note"))),
     "lines": (lines, (("series",), ("x", "y", "log_x", "log_y", "note"))),
     "bars": (bars, (("bars",), ("unit", "note"))),
+    "intervals": (intervals, (("rows",), ("low", "high", "mark", "unit", "note"))),
     "samples": (samples, (("samples",), ("note", "total"))),
     "tokens": (tokens, (("rows",), ("note",))),
     "chapter": (chapter, (("facts",), ("note", "tool"))),

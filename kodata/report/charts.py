@@ -29,6 +29,22 @@ def bar(share: float) -> str:
     )
 
 
+def interval(value: float, low: float, high: float, mark: float | None) -> str:
+    """An estimate with its interval in a table row, all as shares of the scale; ``mark`` is drawn as a line across.
+    The numbers beside it say the same in words."""
+
+    def at(share: float) -> str:
+        return f"{100 * max(0.0, min(1.0, share)):.2f}%"
+
+    line = "" if mark is None else f'<line class="ko-limit" x1="{at(mark)}" x2="{at(mark)}" y1="0" y2="14"/>'
+    return (
+        '<svg class="ko-bar ko-interval" aria-hidden="true" focusable="false" width="100%" height="14">'
+        '<rect class="ko-track" width="100%" height="14" rx="3"/>'
+        f'<line class="ko-span" x1="{at(low)}" x2="{at(high)}" y1="7" y2="7"/>{line}'
+        f'<circle class="ko-point" cx="{at(value)}" cy="7" r="5"/></svg>'
+    )
+
+
 def histogram(block: Block, key: str) -> str:
     """The SVG of a histogram block; ``key`` makes its ids unique in the page."""
     edges, counts, limits = block["edges"], block["counts"], block["threshold"]

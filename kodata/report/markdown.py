@@ -133,6 +133,20 @@ def _bars(block: Block) -> str:
     return _grid(["", "", block["unit"] or "값 (value)"], rows, [False, False, True]) if rows else ""
 
 
+def _intervals(block: Block) -> str:
+    rows = [
+        [label, v, f"{fmt.value(a)} – {fmt.value(z)}", *([m] if block["mark"] else [])]
+        for label, v, a, z, m in block["rows"][:MAX_ROWS]
+    ]
+    columns = [
+        "",
+        f"값 (value) {block['unit']}".strip(),
+        "구간 (interval)",
+        *([block["mark"]] if block["mark"] else []),
+    ]
+    return _grid(columns, rows, [False, True, True, True]) if rows else ""
+
+
 def _samples(block: Block) -> str:
     out = []
     for sample in block["samples"][:MAX_SAMPLES]:
@@ -184,6 +198,7 @@ _SHOW: dict[str, Callable[[Block], str]] = {
     "histogram": _histogram,
     "lines": _lines,
     "bars": _bars,
+    "intervals": _intervals,
     "samples": _samples,
     "tokens": _tokens,
     "flow": _flow,

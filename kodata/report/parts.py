@@ -90,6 +90,41 @@ def bars(block: Block, key: str, limits: Any, anchors: dict[str, str]) -> str:
     return _scroll(f'<table class="ko-bars"><tbody>{rows}</tbody></table>', block["title"]) + more
 
 
+def intervals(block: Block, key: str, limits: Any, anchors: dict[str, str]) -> str:
+    rows = block["rows"][: limits.rows]
+    if not rows:
+        return _nothing()
+    width = block["high"] - block["low"]
+
+    def share(v: float | None, other: float) -> float:
+        return ((other if v is None else v) - block["low"]) / width
+
+    def said(v: float | None) -> str:
+        return escape(fmt.value(v))
+
+    unit = f" {_e(block['unit'])}" if block["unit"] else ""
+    marked = f'<th class="ko-n">{_e(block["mark"])}</th>' if block["mark"] else ""
+    body = "".join(
+        f'<tr><th scope="row">{_e(label)}</th><td class="ko-bar-cell">'
+        + (
+            charts.interval(share(v, 0), share(a, v), share(z, v), None if m is None else share(m, 0))
+            if v is not None
+            else ""
+        )
+        + f'</td><td class="ko-n">{said(v)}</td><td class="ko-n">{said(a)} – {said(z)}</td>'
+        + (f'<td class="ko-n">{said(m)}</td>' if marked else "")
+        + "</tr>"
+        for label, v, a, z, m in rows
+    )
+    ends = f"{fmt.value(block['low'])} … {fmt.value(block['high'])}{unit}"
+    head = f"<tr><th></th><th>{_e(ends)}</th><th class='ko-n'>값 (value)</th><th class='ko-n'>구간 (interval)</th>{marked}</tr>"
+    more = _more(len(rows), len(block["rows"]), "개 (items)") if len(rows) < len(block["rows"]) else ""
+    return (
+        _scroll(f'<table class="ko-bars"><thead>{head}</thead><tbody>{body}</tbody></table>', block["title"])
+        + more
+    )
+
+
 def histogram(block: Block, key: str, limits: Any, anchors: dict[str, str]) -> str:
     drawing = charts.histogram(block, key)
     if not drawing:
@@ -226,6 +261,7 @@ SHOW: dict[str, Callable[[Block, str, Any, dict[str, str]], str]] = {
     "histogram": histogram,
     "lines": lines,
     "bars": bars,
+    "intervals": intervals,
     "samples": samples,
     "tokens": tokens,
     "chapter": chapter,

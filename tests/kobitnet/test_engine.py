@@ -119,11 +119,11 @@ def test_cutting_and_threads_do_not_change_a_bit(tiny: Path) -> None:
     engine = Engine.load(tiny, threads=3)
     assert (engine.logits(IDS) == whole).all()
     cache = engine.model.cache()
-    one_by_one = [engine.model.forward(cache, np.array([i], np.int32), "last")[0] for i in IDS]
+    one_by_one = [engine.model.forward([cache], [1], np.array([i], np.int32), "last")[0] for i in IDS]
     assert (np.stack(one_by_one) == whole).all()
     cache = engine.model.cache()
     uneven = [
-        engine.model.forward(cache, np.array(part, np.int32), "all")
+        engine.model.forward([cache], [len(part)], np.array(part, np.int32), "all")
         for part in (IDS[:13], IDS[13:14], IDS[14:90], IDS[90:])
     ]
     assert (np.concatenate(uneven) == whole).all()
@@ -159,6 +159,67 @@ def test_logprobs_and_scores(tiny: Path) -> None:
         assert (engine.score(context, choice) == fresh).all()
         assert (fresh == engine.logprobs([*context, *choice])[len(context) - 1 :]).all()
     assert engine.score([3], []).shape == (0,)
+
+
+def test_loglikelihoods(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Choices of one context computed together are the sums of their scores, bit for bit, in native code and in numpy."""
+    folder = folders["gqa-relu2-tied"]
+    engine = Engine.load(folder, threads=2)
+    choices = [IDS[60:63], [5], [], IDS[3:20], [5, 6], IDS[:150] + IDS[:120]]
+    for context in (IDS[:60], IDS[:59] + [1], IDS[:1]):
+        got = engine.loglikelihoods(context, choices)
+        assert got == [float(Engine.load(folder).score(context, c).sum(dtype=np.float64)) for c in choices]
+    assert engine.loglikelihoods(IDS[:9], []) == []
+    slow = without_native(monkeypatch, folder)
+    assert np.allclose(
+        slow.loglikelihoods(IDS[:9], choices[:4]), engine.loglikelihoods(IDS[:9], choices[:4]), atol=0.5
+    )
+    for context, choice in (([], [1]), ([1], [320]), ([1] * 500, [1] * 20)):
+        with pytest.raises(UserError):
+            engine.loglikelihoods(context, [choice])
+
+
+def test_backends_score_choices_alike(folders: dict[str, Path]) -> None:
+    from kobitnet.evaluate.backend import TorchBackend
+
+    model = stock_model(folders["gqa-relu2-tied"])
+    backend, engine = TorchBackend(model, None), Engine.load(folders["gqa-relu2-tied"])
+    choices = [IDS[9:12], [5], [], [5, 6]]
+    got, ours = backend.loglikelihoods(IDS[:8], choices), engine.loglikelihoods(IDS[:8], choices)
+    assert got[2] == ours[2] == 0.0 and np.allclose(got, ours, atol=0.2)
+    with pytest.raises(UserError):
+        backend.loglikelihoods([], [[1]])
+
+
+def test_batches_are_the_texts_alone(tiny: Path) -> None:
+    engine = Engine.load(tiny, threads=2)
+    prompts = [IDS[:6], IDS[10:13], IDS[20:21], [1] * 508]
+    for settings in ({}, {"temperature": 1.3, "top_k": 50, "repetition_penalty": 1.2}):
+        alone = [engine.generate(p, 12, stop_ids=[3], seed=5 + i, **settings) for i, p in enumerate(prompts)]
+        assert engine.generate_batch(prompts, 12, stop_ids=[3], seeds=[5, 6, 7, 8], **settings) == alone
+    assert len(alone[3]) <= 4
+    assert engine.generate_batch([], 5) == [] and engine.generate_batch([[1]], 0) == [[]]
+    stop = engine.generate(IDS[:6], 12)[3]
+    assert stop not in engine.generate_batch(prompts, 12, stop_ids=[stop])[0]
+    cache = engine.model.cache()
+    with pytest.raises(ValueError, match="twice"):
+        engine.model.forward([cache, cache], [1, 1], np.array([1, 2], np.int32), "last")
+    with pytest.raises(ValueError, match="add up"):
+        engine.model.forward([cache], [1], np.array([1, 2], np.int32), "last")
+    with pytest.raises(UserError):
+        engine.generate_batch([[1], [1] * 512], 4)
+
+
+def test_int8_head(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    for variant in ("mha-silu-untied", "gqa-relu2-tied"):
+        exact, rounded = Engine.load(folders[variant]), Engine.load(folders[variant], head="int8")
+        assert rounded.head == "int8" and rounded.model.head_bytes() < 0.3 * exact.model.head_bytes()
+        a, b = exact.logits(IDS[:20]), rounded.logits(IDS[:20])
+        assert 0 < np.abs(a - b).max() < 0.05 * np.abs(a).max()
+    monkeypatch.setattr("kobitnet.engine.engine.cpu.native", lambda: None)
+    monkeypatch.setattr("kobitnet.engine.engine.cpu.set_threads", lambda threads: 1)
+    slow = Engine.load(folders["gqa-relu2-tied"], head="int8")
+    assert np.median(np.abs(slow.logits(IDS[:20]) - b).max(axis=1)) < 1e-4
 
 
 def greedy_until_tie(model: torch.nn.Module, engine: Engine, prompt: list[int], steps: int) -> int:
@@ -215,7 +276,7 @@ def test_bad_tokens_are_refused(tiny: Path) -> None:
     with pytest.raises(UserError):
         engine.score([], [1])
     with pytest.raises(ValueError, match="out of range"):
-        engine.model.forward(engine.model.cache(), np.array([99999], np.int32), "last")
+        engine.model.forward([engine.model.cache()], [1], np.array([99999], np.int32), "last")
 
 
 def test_two_threads_of_python_at_once(tiny: Path) -> None:
@@ -237,7 +298,7 @@ def test_bf16_head(folders: dict[str, Path]) -> None:
         Engine.load(folders["mha-silu-untied"]),
         Engine.load(folders["mha-silu-untied"], head="bf16"),
     )
-    assert rounded.head_bf16 and not exact.head_bf16
+    assert rounded.head == "bf16" and exact.head == "fp32"
     a, b = exact.logits(IDS[:20]), rounded.logits(IDS[:20])
     assert 0 < np.abs(a - b).max() < 0.02 * np.abs(a).max()
     with pytest.raises(UsageError):

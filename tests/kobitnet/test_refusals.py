@@ -191,6 +191,9 @@ def test_generate_asks_in_the_template_of_the_model(model, tmp_path, monkeypatch
     edit_config(model, kobitnet={"quant": "b1.58", "stage": "sft"})
     asked = []
     monkeypatch.setattr(Engine, "generate", lambda self, ids, *a, **k: asked.append(list(ids)) or [70])
+    monkeypatch.setattr(
+        Engine, "generate_batch", lambda self, prompts, *a, **k: asked.extend(map(list, prompts)) or [[70]]
+    )
     generate(model, "강은?", config=GenerateConfig())
     chats = tmp_path / "chats.jsonl"
     chats.write_text(json.dumps({"messages": [{"role": "user", "content": "강은?"}]}, ensure_ascii=False))
@@ -278,8 +281,8 @@ def test_eval_of_packed_weights(run, shards, tmp_path, capsys):
     result = evaluate(
         folder, on=shards, config=EvalConfig(backend="engine", max_tokens=60, context=32, stride=16)
     )
-    assert result.summary["perplexity"] > 1 and result.summary["untrained_perplexity"] is None
-    assert result.summary["compared"] == 0 and "torch cannot open" in capsys.readouterr().err
+    assert result.summary["perplexity"] > 1 and result.summary["untrained_perplexity"] > 100  # a twin without torch
+    assert result.summary["compared"] == 0 and "not compared" in capsys.readouterr().err
 
 
 def test_reference_of_b1_as_it_trains(tmp_path):
@@ -378,15 +381,15 @@ from kobitnet.engine import Engine
 from kobitnet.engine.reference import as_ids
 model = Engine.load(sys.argv[1], threads=1).model
 ids = as_ids(range(40))
-whole = model.forward(model.cache(), ids, "all")
+whole = model.forward([model.cache()], [40], ids, "all")
 cache = model.cache()
-model.forward(cache, ids[:30], "nothing")
+model.forward([cache], [30], ids[:30], "nothing")
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + (700 << 20), resource.RLIM_INFINITY))
 try:
-    model.forward(cache, np.zeros(1 << 20, np.int32), "nothing")  # keys and values of 1 GB; fails before it computes
+    model.forward([cache], [1 << 20], np.zeros(1 << 20, np.int32), "nothing")  # keys and values of 1 GB; fails before it computes
 except MemoryError:
-    print((model.forward(cache, ids[30:], "all") == whole[30:]).all())
+    print((model.forward([cache], [10], ids[30:], "all") == whole[30:]).all())
 """
 
 

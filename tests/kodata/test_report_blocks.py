@@ -21,6 +21,9 @@ ONE_OF_EACH = [
     b.histogram("분포", [0, 1, 2], [3, 4], 1.5, "자"),
     b.lines("선", {"학습": [(0, 3.0), (1, 2.5)]}, "걸음", "손실", True, False),
     b.bars("막대", [("가", 1.5), ("나", -2)], "건"),
+    b.intervals(
+        "구간", [("가", 0.5, 0.4, 0.6, 0.25), ("나", None, None, None, None)], mark="우연", unit="점"
+    ),
     b.samples("보기", [{"label": "버림", "text": "봄비", "note": "길이"}]),
     b.tokens("토큰", [[("봄", 0), ("비", "learned")], {"label": "둘째", "tokens": [("눈", "masked")]}]),
     b.chapter("장", {"문서": 3}, tool="kodata"),
