@@ -9,6 +9,8 @@ __all__ = expose(
         "dedup": "kodata.dedup",
         "sft": "kodata.chat.sft",
         "dpo": "kodata.chat.dpo",
+        "synth": "kodata.synth.verb",
+        "mix": "kodata.mix",
         "inspect": "kodata.inspect",
         "report": "kodata.report.verb",
         "Corpus": "kodata.doc",

@@ -12,8 +12,14 @@ tool.verb(
 tool.verb(
     "dedup", "kodata.dedup:dedup", "중복과 평가 자료 누출 제거 (remove duplicates and evaluation leaks)"
 )
+tool.verb("mix", "kodata.mix:mix", "여러 말뭉치를 몫대로 섞기 (mix corpora in stated shares)")
 tool.verb("sft", "kodata.chat.sft:sft", "지시·대화 자료를 학습용 JSONL로 (build SFT chat JSONL)")
 tool.verb("dpo", "kodata.chat.dpo:dpo", "선호 자료를 chosen/rejected JSONL로 (build DPO pair JSONL)")
+tool.verb(
+    "synth",
+    "kodata.synth.verb:synth",
+    "지시 자료 만들기: 검산한 산수, 분류 체계, 자기 지시, 답 (make instruction data)",
+)
 tool.verb("inspect", "kodata.inspect:inspect", "문서와 버린 까닭 보기 (look at documents and drops)")
 tool.verb("report", "kodata.report.verb:report", "실행 결과를 한 장의 HTML로 (render runs as one HTML page)")
 main = tool.main
