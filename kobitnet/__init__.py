@@ -12,6 +12,7 @@ __all__ = expose(
     __name__,
     {
         "train": "kobitnet.train",
+        "convert": "kobitnet.convert",
         "sft": "kobitnet.sft",
         "dpo": "kobitnet.dpo",
         "evaluate": "kobitnet.evaluate.verb",

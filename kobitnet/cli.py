@@ -4,6 +4,7 @@ from kodata.run.app import Tool
 
 tool = Tool("kobitnet", "BitNet b1.58 학습과 CPU 추론 (train BitNet b1.58 and run it on a CPU)")
 tool.verb("train", "kobitnet.train:train", "처음부터 사전 학습 (pretrain from scratch)")
+tool.verb("convert", "kobitnet.convert:convert", "Llama 꼴 모델을 BitNet 으로 (turn a Llama into a BitNet)")
 tool.verb("sft", "kobitnet.sft:sft", "지시 미세 조정 (supervised fine-tuning)")
 tool.verb("dpo", "kobitnet.dpo:dpo", "선호 최적화 (direct preference optimisation)")
 tool.verb(

@@ -136,7 +136,7 @@ FREE_FIELDS = ("save_every", "save_seconds", "keep", "threads", "device", "paral
 
 
 def resolve(config: LoopConfig, *, lr: float, **optim: Any) -> None:
-    """Fill in what was left to the stage: the learning rate and the optimizer's fields (in place)."""
+    """Fill in what was left to the stage: the learning rate and the optimizer's fields (in place: on a copy of the caller's)."""
     config.lr = config.lr or lr
     defaults = {
         "name": "adamw",

@@ -6,6 +6,7 @@ log pi(y) sums over the learned tokens of the answer. The reference is the start
 computed once at the start and kept in the run folder, so training holds one model and the loss starts at ln 2.
 """
 
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -134,7 +135,7 @@ def dpo(
 
     Starts at loss ln 2 with margin 0; margin and the share of pairs whose chosen answer is ahead are in the curves.
     """
-    config = config or DpoConfig()
+    config = deepcopy(config) or DpoConfig()  # defaults of this call are not to stay in the caller's settings
     resolve(config, lr=2e-7, schedule="cosine", warmup=0.1, weight_decay=0.0)
     return run_stage(
         Stage(

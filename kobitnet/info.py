@@ -35,9 +35,11 @@ def info() -> Result:
     }
     libraries = {name: _version(name) for name in LIBRARIES}
     missing = _missing(natives, libraries)
+    devices = ["cpu", *_gpus()]
     lines = [
         f"kobitnet {_version('kobitnet') or '(설치되지 않은 소스, source tree)'} · Python {platform.python_version()} · {sys.platform} {platform.machine()}",
         f"CPU         {_cpu_name()} · 물리 코어 (physical cores) {engine['threads']}",
+        f"장치        {' · '.join(devices)} (devices; 학습은 --device auto 가 고릅니다, training picks with --device auto)",
         f"명령 집합   {engine['isa']} (가능: {', '.join(engine['isas'])}; 고정: KOBITNET_ISA=…) (instruction set; available; force)",
         *(
             f"native      {package:9s} {'있음 (present)' if why is None else '없음 (missing): ' + why}"
@@ -51,6 +53,7 @@ def info() -> Result:
         "python": platform.python_version(),
         "machine": platform.machine(),
         "cpu": _cpu_name(),
+        "devices": devices,
         **engine,
         "native": {p: why is None for p, why in natives.items()},
         "libraries": libraries,
@@ -103,6 +106,20 @@ def _missing(natives: dict[str, str | None], libraries: dict[str, str | None]) -
                 "g++ 와 cmake 를 설치하고 다시 설치 (install g++ and cmake, then: pip install --force-reinstall --no-deps .)",
             )
         )
+    return found
+
+
+def _gpus(drivers: Path = Path("/proc/driver/nvidia/gpus")) -> list[str]:
+    """CUDA devices as the driver names them; whether torch was built for them, and its numbering, is not asked."""
+    found = []
+    for file in sorted(drivers.glob("*/information")):
+        try:
+            named = [
+                line.partition(":")[2].strip() for line in file.read_text().splitlines() if "Model" in line
+            ]
+        except OSError:
+            continue
+        found.append(f"CUDA {named[0] if named else file.parent.name}")
     return found
 
 

@@ -245,7 +245,8 @@ class _StopRequest:
 
 
 @contextmanager
-def _threads(number: int) -> Iterator[None]:
+def threads(number: int) -> Iterator[None]:
+    """torch with so many threads (0 = as it is), and as before afterwards."""
     before = torch.get_num_threads()
     if number:
         torch.set_num_threads(number)
@@ -284,7 +285,7 @@ def fit(job: Job, run: Path, world: World = ALONE) -> dict[str, Any]:
     if step:
         note(f"이어서 합니다: {step}/{total} 스텝 (resuming)")
     with (
-        _threads(config.threads),
+        threads(config.threads),
         _StopRequest() as stop,
         WeightCache(job.model) as weights,
         tracking(config.track if first else "none", run, identity(config), step) as track,
@@ -310,8 +311,8 @@ def fit(job: Job, run: Path, world: World = ALONE) -> dict[str, Any]:
             if norm > usual:
                 state["skipped"].append(step)
                 note(f"{step} 스텝을 버립니다: 기울기 노름 {norm:.3g} > {usual:.3g} (spike: step skipped)")
-            else:
-                state["norms"] = [*state["norms"], norm][-SPIKE_STEPS:]
+            # A skipped step counts as the limit itself: a level that stays high is met after a while.
+            state["norms"] = [*state["norms"], min(norm, usual)][-SPIKE_STEPS:]
             window = state["window"]
             window["loss"] += loss
             window["count"] += count

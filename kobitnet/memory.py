@@ -10,6 +10,7 @@ MALLOC_ARENA_MAX=1 in the environment, but set by mallopt(3), so nothing has to 
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from typing import Any
 
@@ -56,17 +57,21 @@ def weight_count(architecture: Any) -> int:
     return embeddings + layers * (layer + norms) + hidden
 
 
-def check_memory(architecture: Any, optimizer: str) -> None:
+def check_memory(architecture: Any, optimizer: str, parallel: str = "ddp") -> None:
     """Refuse a model whose weights, gradients and optimizer alone are more than the free memory (activations not counted).
+
+    Under torchrun every process of this machine holds a copy (ddp), or all machines together one (fsdp).
 
     Raises:
         UserError: says how much is needed and how much there is.
     """
-    needed = weight_count(architecture) * BYTES_PER_WEIGHT[optimizer]
+    here, all_over = (int(os.environ.get(name, "1")) for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"))
+    copies = here / max(all_over, here) if parallel == "fsdp" else here
+    needed = weight_count(architecture) * BYTES_PER_WEIGHT[optimizer] * copies
     free = available_bytes()
     if free is not None and needed > free:
         raise UserError(
             f"메모리가 모자랍니다: 가중치와 최적화기만 {needed / 1e9:.1f} GB, 남은 것 {free / 1e9:.1f} GB "
             f"(not enough memory: {needed / 1e9:.1f} GB for weights and optimizer alone, {free / 1e9:.1f} GB free)",
-            help="더 작은 --preset, 또는 여러 장치에서 torchrun … --parallel fsdp (a smaller preset, or shard it)",
+            help="더 작은 --preset, 또는 여러 기계에서 torchrun … --parallel fsdp (a smaller preset, or shard it over machines)",
         )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from kobitnet.quant import BitLinear, QuantNorm
+from kobitnet.quant import ACTS, BitLinear, GatedMLP, QuantNorm
 
 if TYPE_CHECKING:
     from transformers import BitNetConfig
@@ -232,6 +232,8 @@ def swap_layers(model: Model, quant: str, groups: int = 1) -> None:
         ):
             old = getattr(owner, name)
             setattr(owner, name, QuantNorm(old.weight, old.variance_epsilon, quant, parts))
+        if model.config.hidden_act in ACTS:
+            layer.mlp = GatedMLP(layer.mlp, model.config.hidden_act)
 
 
 @torch.no_grad()
@@ -284,10 +286,10 @@ def hidden_states(
         mask = torch.ones(1, 1, length, length, dtype=torch.bool, device=input_ids.device)
     if segments is not None:
         length = input_ids.shape[1]
-        causal = torch.ones(length, length, dtype=torch.bool, device=input_ids.device).tril_()
+        earlier = torch.ones(length, length, dtype=torch.bool, device=input_ids.device).tril_()
         mask = (
             segments[:, None, :, None] == segments[:, None, None, :]
-        ) & causal  # (B, 1, T, T), True = may attend
+        ) & earlier  # (B, 1, T, T), True = may attend
     return model.model(
         input_ids=input_ids, attention_mask=mask, position_ids=position_ids, use_cache=False, **kwargs
     ).last_hidden_state

@@ -17,13 +17,19 @@ eq. 15-16, so tensor parallelism exchanges no scales), per tensor in training an
 Annealed quantisation: with `strength` lambda < 1 a layer computes with x + lambda (x~ - x), for weights and activations
 alike; lambda goes from 0 to 1 at the start of training (`--quant-warmup`) and is 1 ever after and in every saved model.
 
+What is kept for backward: of a quantised activation its int8 codes and one scale a token, of a quantised weight its int8 codes and
+scale, a quarter of the fp32 values; both give the same bits again (`_CodedLinear`). The values themselves live as long as
+one matrix product.
+
 The order of operations is that of transformers' AutoBitLinear (WeightQuant, ActQuant), so that stock loading of a b1.58
 checkpoint computes the same bits: the scale is 1 / mean and values are divided by it, not multiplied by the mean.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -100,16 +106,78 @@ class _ScaledSign(torch.autograd.Function):
 # ---- activations --------------------------------------------------------------------------------
 
 
+def absmax_codes(x: Tensor, groups: int = 1, per_tensor: bool = False) -> tuple[Tensor, Tensor]:
+    """Integers in -127..127 as floats (..., groups, n / groups) and the scale s they are divided by, (..., groups, 1) or ().
+
+    No clamp is needed: |x| * fl(127 / max|x|) rounds to at most 127.
+    """
+    y = x.float().unflatten(-1, (groups, -1))
+    largest = (
+        y.abs().max() if per_tensor else y.abs().amax(dim=-1, keepdim=True)
+    )  # aminmax is ten times slower
+    scale = 127 / largest.clamp_(min=EPS)
+    return (y * scale).round_(), scale
+
+
 def absmax_int8(x: Tensor, groups: int = 1, per_tensor: bool = False) -> Tensor:
     """Per-token int8 (..., in) -> (..., in); `groups` > 1 takes the maximum within equal parts of a token's vector.
 
     Bit-identical to AutoBitLinear's ActQuant for groups = 1, per_tensor = False. Not differentiable by itself.
     """
-    shape = x.shape
-    y = x.float().view(*shape[:-1], groups, -1) if groups > 1 else x.float()
-    largest = y.abs().max() if per_tensor else y.abs().amax(dim=-1, keepdim=True)
-    scale = 127 / largest.clamp_(min=EPS)
-    return (y * scale).round_().clamp_(-128, 127).div_(scale).view(shape).to(x.dtype)
+    codes, scale = absmax_codes(x, groups, per_tensor)
+    return codes.div_(scale).view(x.shape).to(x.dtype)
+
+
+def decoded(codes: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
+    """The values again, (..., in), of int8 codes (..., groups, n / groups) and their scale: the bits `absmax_int8` gave."""
+    return codes.to(torch.float32).div_(scale).flatten(-2).to(dtype)
+
+
+def _normed(x: Tensor, gain: Tensor, eps: float, groups: int) -> tuple[Tensor, Tensor]:
+    """(gain * x * rsqrt(mean x^2 + eps), the rsqrt), the mean within `groups` equal parts of the vector."""
+    x32 = x.float().unflatten(-1, (groups, -1))
+    rstd = x32.pow(2).mean(-1, keepdim=True).add_(eps).rsqrt_()
+    return gain * (x32 * rstd).flatten(-2).to(x.dtype), rstd
+
+
+def _normed_backward(grad: Tensor, x: Tensor, gain: Tensor, rstd: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of `_normed` for x and gain."""
+    grad32 = grad.float()
+    h = x.float().unflatten(-1, (rstd.shape[-2], -1)) * rstd
+    grad_gain = (grad32 * h.flatten(-2)).flatten(0, -2).sum(0)
+    gg = (grad32 * gain).view_as(h)
+    grad_x = gg.sub_(h.mul_((gg * h).mean(-1, keepdim=True))).mul_(rstd).flatten(-2)
+    return grad_x.to(x.dtype), grad_gain.to(gain.dtype)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rounding:
+    """How a norm's output is quantised."""
+
+    eps: float
+    groups: int
+    """Parts of a token's vector with a maximum (and mean square) of their own."""
+    on: bool
+    """False: not at all."""
+    per_tensor: bool
+    strength: float
+    keep: bool
+    """Return the codes too."""
+
+
+def _quantised(ctx: Any, out: Tensor, how: Rounding) -> Any:
+    """A norm's output quantised; with `keep` the int8 codes and their scale beside it, which carry no gradient."""
+    if not how.on:
+        return out
+    codes, scale = absmax_codes(out, how.groups, how.per_tensor)
+    kept = codes.to(torch.int8) if how.keep else None
+    quantised = codes.div_(scale).view(out.shape).to(out.dtype)
+    if how.strength != 1:
+        return torch.lerp(out, quantised, how.strength)
+    if kept is None:
+        return quantised
+    ctx.mark_non_differentiable(kept, scale)
+    return quantised, kept, scale
 
 
 class _NormQuant(torch.autograd.Function):
@@ -117,31 +185,44 @@ class _NormQuant(torch.autograd.Function):
 
     n = gain * x * rsqrt(mean x^2 + eps); out = quantise(n); straight through, so d out = d n. Arithmetic and its order are
     those of BitNetRMSNorm followed by ActQuant. With `groups` > 1 mean and maximum are taken within equal parts of a token's
-    vector. groups = 0: no quantisation.
+    vector.
     """
 
     @staticmethod
-    def forward(
-        ctx, x: Tensor, gain: Tensor, eps: float, groups: int, per_tensor: bool, strength: float
-    ) -> Tensor:
-        x32 = x.float().unflatten(-1, (max(groups, 1), -1))
-        rstd = x32.pow(2).mean(-1, keepdim=True).add_(eps).rsqrt_()
+    def forward(ctx, x: Tensor, gain: Tensor, how: Rounding) -> Any:
+        out, rstd = _normed(x, gain, how.eps, how.groups)
         ctx.save_for_backward(x, gain, rstd)
-        out = gain * (x32 * rstd).flatten(-2).to(x.dtype)
-        if not groups:
-            return out
-        quantised = absmax_int8(out, groups, per_tensor)
-        return quantised if strength == 1 else torch.lerp(out, quantised, strength)
+        return _quantised(ctx, out, how)
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None, None]:
-        x, gain, rstd = ctx.saved_tensors
-        grad32 = grad.float()
-        h = x.float().unflatten(-1, (rstd.shape[-2], -1)) * rstd
-        grad_gain = (grad32 * h.flatten(-2)).flatten(0, -2).sum(0)
-        gg = (grad32 * gain).view_as(h)
-        grad_x = gg.sub_(h.mul_((gg * h).mean(-1, keepdim=True))).mul_(rstd).flatten(-2)
-        return grad_x.to(x.dtype), grad_gain.to(gain.dtype), None, None, None, None
+    def backward(ctx, grad: Tensor, *_: Any) -> tuple[Tensor, Tensor, None]:
+        return *_normed_backward(grad, *ctx.saved_tensors), None
+
+
+class _GatedNormQuant(torch.autograd.Function):
+    """`_NormQuant` of act(gate) * up, which is computed again in backward: gate, up and one number a token are kept."""
+
+    @staticmethod
+    def forward(ctx, gate: Tensor, up: Tensor, gain: Tensor, act: str, how: Rounding) -> Any:
+        out, rstd = _normed(ACTS[act](gate).mul_(up), gain, how.eps, how.groups)
+        ctx.act = act
+        ctx.save_for_backward(gate, up, gain, rstd)
+        return _quantised(ctx, out, how)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        gate, up, gain, rstd = ctx.saved_tensors
+        opened = ACTS[ctx.act](gate)
+        grad, grad_gain = _normed_backward(grad, opened * up, gain, rstd)
+        grad_up = opened.mul_(grad)
+        grad = grad.mul_(up)
+        if ctx.act == "relu2":
+            return grad.mul_(gate.relu().mul_(2)), grad_up, grad_gain, None, None
+        return torch.ops.aten.silu_backward(grad, gate), grad_up, grad_gain, None, None
+
+
+ACTS: dict[str, Callable[[Tensor], Tensor]] = {"relu2": lambda x: x.relu().square_(), "silu": F.silu}
+"""The gates of a BitNet, each giving a tensor of its own."""
 
 
 class QuantNorm(nn.Module):
@@ -160,15 +241,75 @@ class QuantNorm(nn.Module):
         self.strength = 1.0
 
     def forward(self, x: Tensor) -> Tensor:
-        groups = 0 if self.quant == "none" else self.groups
-        per_tensor = self.quant == "b1" and self.training
-        return _NormQuant.apply(x, self.weight, self.eps, groups, per_tensor, self.strength)
+        return _with_codes(_NormQuant.apply(x, self.weight, self._rounding()))
+
+    def gated(self, gate: Tensor, up: Tensor, act: str) -> Tensor:
+        """The norm of act(gate) * up, keeping less for backward than the two steps would."""
+        return _with_codes(_GatedNormQuant.apply(gate, up, self.weight, act, self._rounding()))
+
+    def _rounding(self) -> Rounding:
+        return Rounding(
+            eps=self.eps,
+            groups=self.groups,
+            on=self.quant != "none",
+            per_tensor=self.quant == "b1" and self.training,
+            strength=self.strength,
+            keep=torch.is_grad_enabled() and not torch.compiler.is_compiling(),
+        )
 
     def extra_repr(self) -> str:
         return f"{tuple(self.weight.shape)}, eps={self.eps}, quant={self.quant}"
 
 
+def _with_codes(out: Any) -> Tensor:
+    """Hang the codes of a quantised tensor on it, where the linear after the norm finds them (and does without if it
+    gets another tensor, as under tensor parallelism)."""
+    if isinstance(out, Tensor):
+        return out
+    values, codes, scale = out
+    values.codes = (codes, scale)
+    return values
+
+
 # ---- the layer ----------------------------------------------------------------------------------
+
+
+class Codes(NamedTuple):
+    """A quantised weight: W~ = values * scale."""
+
+    values: Tensor
+    """(out, in) int8 in -1, 0, 1."""
+    scale: Tensor
+    """fp32, (out, 1) or (1, in)."""
+
+    def decoded(self, dtype: torch.dtype) -> Tensor:
+        """W~ (out, in), the bits it was made from."""
+        return self.values.to(torch.float32).mul_(self.scale).to(dtype)
+
+
+class _CodedLinear(torch.autograd.Function):
+    """x~ W~^T, straight through to x and to the latent, keeping codes. The same products in the same order as F.linear."""
+
+    @staticmethod
+    def forward(
+        ctx, x: Tensor, latent: Tensor, values: Tensor, scale: Tensor, codes: tuple[Tensor, Tensor] | None
+    ) -> Tensor:
+        ctx.shape, ctx.dtype, ctx.latent = x.shape, x.dtype, latent.dtype
+        ctx.save_for_backward(values, scale, *((x,) if codes is None else codes))
+        return F.linear(x, Codes(values, scale).decoded(latent.dtype))
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
+        values, scale, *kept = ctx.saved_tensors
+        rows = grad.reshape(-1, grad.shape[-1])
+        grad_x = grad_latent = None
+        if ctx.needs_input_grad[0]:
+            weight = Codes(values, scale).decoded(ctx.latent).to(rows.dtype)  # lower under autocast
+            grad_x = (rows @ weight).view(ctx.shape).to(ctx.dtype)
+        if ctx.needs_input_grad[1]:
+            x = decoded(kept[0], kept[1], ctx.dtype) if len(kept) == 2 else kept[0]
+            grad_latent = (rows.T @ x.reshape(-1, x.shape[-1]).to(rows.dtype)).to(ctx.latent)
+        return grad_x, grad_latent, None, None, None
 
 
 class BitLinear(nn.Linear):
@@ -198,9 +339,12 @@ class BitLinear(nn.Linear):
         self.groups = groups
         self.group_dim = group_dim
         self.quantise_input = quantise_input and quant != "none"
+        self.scale_dim = (
+            0 if quant == "group" and group_dim == 1 else 1
+        )  # W~ has one scale along this dimension
         self.strength = 1.0
         self.caching = False
-        self.cached: Tensor | None = None
+        self.cached: Tensor | Codes | None = None
         if quant == "b1-alpha":
             self.alpha = nn.Parameter(self.weight.detach().abs().mean().reshape(1))
 
@@ -226,14 +370,34 @@ class BitLinear(nn.Linear):
         ):  # alpha learns from the codes, so there is nothing to keep between micro-batches
             scaled = _ScaledSign.apply(self.weight, self.alpha)
             return scaled if self.strength == 1 else torch.lerp(self.weight, scaled, self.strength)
-        quantised = self.cached if self.caching else None
-        if quantised is None:
-            quantised = self.quantised()
-            if self.strength != 1:
-                quantised = torch.lerp(self.weight.detach(), quantised, self.strength)
-            if self.caching:
-                self.cached = quantised
-        return _StraightThrough.apply(self.weight, quantised)
+        return _StraightThrough.apply(self.weight, self._values())
+
+    def _values(self) -> Tensor:
+        """W~ as numbers, blended with the latent where lambda < 1; kept while a WeightCache holds the model."""
+        if isinstance(self.cached, Codes):
+            return self.cached.decoded(self.weight.dtype)
+        if self.cached is not None:
+            return self.cached
+        quantised = self.quantised()
+        if self.strength != 1:
+            quantised = torch.lerp(self.weight.detach(), quantised, self.strength)
+        if self.caching:
+            self.cached = quantised
+        return quantised
+
+    def codes(self) -> Codes | None:
+        """W~ as int8 codes, kept likewise; None where it is not made of such codes or is not to be kept as them."""
+        if self.quant in ("none", "b1-alpha") or self.strength != 1 or isinstance(self.weight, DTensor):
+            return None
+        if not isinstance(self.cached, Codes):
+            values = self.cached if self.cached is not None else self.quantised()
+            codes = Codes(
+                values.sign().to(torch.int8), values.abs().amax(self.scale_dim, keepdim=True).float()
+            )
+            if not self.caching:
+                return codes
+            self.cached = codes
+        return self.cached
 
     def forward(self, x: Tensor) -> Tensor:
         if self.quantise_input:
@@ -243,10 +407,29 @@ class BitLinear(nn.Linear):
             if self.strength != 1:
                 quantised = torch.lerp(x.detach(), quantised, self.strength)
             x = _StraightThrough.apply(x, quantised)
-        return F.linear(x, self.effective_weight())
+        codes = None
+        if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            codes = self.codes()
+        if codes is None:
+            return F.linear(x, self.effective_weight())
+        return _CodedLinear.apply(x, self.weight, *codes, getattr(x, "codes", None))
 
     def extra_repr(self) -> str:
         return f"{self.in_features} -> {self.out_features}, quant={self.quant}"
+
+
+class GatedMLP(nn.Module):
+    """The feed-forward block of transformers' BitNetMLP, taken over with its parts and their names:
+    down(norm(act(gate(x)) * up(x))), with gate, norm and quantisation in one node."""
+
+    def __init__(self, old: Any, act: str) -> None:
+        super().__init__()
+        self.gate_proj, self.up_proj, self.down_proj = old.gate_proj, old.up_proj, old.down_proj
+        self.ffn_sub_norm: QuantNorm = old.ffn_sub_norm
+        self.act = act
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down_proj(self.ffn_sub_norm.gated(self.gate_proj(x), self.up_proj(x), self.act))
 
 
 class WeightCache:

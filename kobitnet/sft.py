@@ -1,5 +1,6 @@
 """kobitnet sft: supervised fine-tuning of a model on chat shards; only the tokens to learn count in the loss."""
 
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -51,7 +52,7 @@ def sft(
 
     Chats are packed best-fit into sequences; positions restart and attention stays within a chat. Weights stay ternary.
     """
-    config = config or SftConfig()
+    config = deepcopy(config) or SftConfig()  # defaults of this call are not to stay in the caller's settings
     resolve(config, lr=5e-5, schedule="cosine", warmup=0.03, weight_decay=0.01)
     return run_stage(
         Stage(

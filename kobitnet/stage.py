@@ -16,7 +16,7 @@ from kobitnet.data import Source, example_lengths
 from kobitnet.device import pick_device
 from kobitnet.distributed import World, joined
 from kobitnet.generate import stage_of
-from kobitnet.loop import Job, NotFinite, fit, not_finite, prepare, train_step
+from kobitnet.loop import Job, NotFinite, fit, not_finite, prepare, threads, train_step
 from kobitnet.memory import keep_memory
 from kobitnet.model import count_parameters
 from kobitnet.quant import WeightCache
@@ -210,10 +210,8 @@ def plan(stage: Stage[S], device: torch.device) -> Result:
     world = World(device=device)
     config = job.config
     optimizer = prepare(job, world)
-    if config.threads:
-        torch.set_num_threads(config.threads)
     tokens = 0
-    with WeightCache(job.model) as cache:
+    with threads(config.threads), WeightCache(job.model) as cache:
         for _ in range(2):
             start = time.perf_counter()
             try:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kodata.run.errors import UserError
+from kodata.run.files import digest_of, read_json_object
 
 Tracker = Literal["none", "wandb", "trackio", "tensorboard"]
 Log = Callable[[int, dict[str, float]], None]
@@ -20,11 +21,19 @@ def _nothing(step: int, row: dict[str, float]) -> None:
     """No tracker."""
 
 
+def _mark(run: Path) -> str:
+    """Six hex digits that stay the same while a run is resumed."""
+    manifest = run / "manifest.json"
+    facts = read_json_object(manifest) if manifest.is_file() else {}
+    return digest_of([str(run.resolve()), facts.get("id"), facts.get("started")])[:6]
+
+
 @contextmanager
 def tracking(kind: Tracker, run: Path, settings: dict[str, Any], step: int = 0) -> Iterator[Log]:
     """A function (step, {name: number}) that logs to the tracker; `step` is where a resumed run goes on.
 
-    TensorBoard files go to run/tensorboard; wandb and trackio get the project `kobitnet` and the folder's name.
+    TensorBoard files go to run/tensorboard; wandb and trackio get the project `kobitnet` and the folder's name with a mark
+    of the run: another folder of that name, or the same one after --fresh, is another run.
 
     Raises:
         UserError: the library is not installed.
@@ -32,7 +41,7 @@ def tracking(kind: Tracker, run: Path, settings: dict[str, Any], step: int = 0) 
     if kind == "none":
         yield _nothing
         return
-    name = run.resolve().name
+    name = f"{run.resolve().name}-{_mark(run)}"
     try:
         if kind == "tensorboard":
             from torch.utils.tensorboard import SummaryWriter

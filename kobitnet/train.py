@@ -1,12 +1,14 @@
 """kobitnet train: pretraining a BitNet from scratch on token shards (causal language modelling)."""
 
 import math
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 
+from kobitnet.checkpoint import load_model
 from kobitnet.config import LoopConfig, resolve
 from kobitnet.data import Batch, Source, Switched, TextWindows
 from kobitnet.device import pick_device
@@ -16,13 +18,20 @@ from kobitnet.loss import summed_nll, summed_nll_and_z
 from kobitnet.memory import check_memory
 from kobitnet.mlm import MaskedWindows, fill, mask_id, masked_lm
 from kobitnet.model import PRESETS, Model, build_model, hidden_states, model_config
-from kobitnet.stage import Stage, StageData, open_splits, run_stage, shards_tokenizer
+from kobitnet.stage import Stage, StageData, model_tokenizer, open_splits, run_stage, shards_tokenizer
 from kodata.run.errors import UsageError, UserError
 from kodata.run.flags import DryRun, Flat, Fresh, Output, Parameter, Seed
 from kodata.run.result import Result
 from kotok.shards import Shards as TokenShards
 from kotok.tokenizer import Tokenizer
 
+Start = Annotated[
+    Path | None,
+    Parameter(
+        name="--from",
+        help="이 모델에서 이어 배움: kobitnet convert 나 train 의 결과 (train on from this model)",
+    ),
+]
 Shards = Annotated[Path, Parameter(help="토큰 조각 폴더: kotok encode 의 결과 (token shard folder)")]
 GAPS = ("대한민국의 모든 권력은 [가림]으로부터 나온다.", "오늘은 날씨가 [가림] 좋다.")
 PROMPTS = ("대한민국은", "제1조", "오늘은 날씨가", "이 법은", "질문:")
@@ -90,6 +99,7 @@ def train(
     /,
     *,
     output: Output,
+    source: Start = None,
     config: Annotated[TrainConfig | None, Flat] = None,
     seed: Seed = 0,
     dry_run: DryRun = False,
@@ -98,9 +108,14 @@ def train(
     """BitNet을 처음부터 학습합니다: 토큰 조각 → run/ (pretrain a BitNet from scratch: token shards -> run/)
 
     The run folder holds model/ (opens with stock transformers), checkpoints/, stats.json and report.html. The same
-    command again resumes. b1.58 with the two-stage schedule of its Training Tips is the default.
+    command again resumes. b1.58 with the two-stage schedule of its Training Tips is the default. With --from a model is
+    trained on (`kobitnet convert`'s, or a base model): its shape and quantiser stay, --lr is 1e-4 with a cosine.
     """
-    config = config or TrainConfig()
+    config = (
+        deepcopy(config) or TrainConfig()
+    )  # defaults of this call are not to stay in the caller's settings
+    if source is not None:
+        return _train_on(shards, source, output, config, seed=seed, dry_run=dry_run, fresh=fresh)
     preset = PRESETS[config.preset]
     # 375 steps is the Training Tips' warm-up for 100,000 M tokens; a toy run is shorter than that.
     resolve(
@@ -126,6 +141,62 @@ def train(
         seed=seed,
         dry_run=dry_run,
         fresh=fresh,
+    )
+
+
+def _train_on(
+    shards: Path, source: Path, output: Path, config: TrainConfig, *, seed: int, dry_run: bool, fresh: bool
+) -> Result:
+    """Continued pretraining: the model of `source` on more text."""
+    if config.objective != "clm":
+        raise UsageError("--from 은 --objective clm 에만 있습니다 (clm only)", help="--objective clm")
+    resolve(config, lr=1e-4, schedule="cosine", warmup=0.03, weight_decay=0.1)
+
+    def opened() -> StageData:
+        data = text_data(shards, config, seed)
+        return StageData(
+            tokenizer=model_tokenizer(source, open_splits(shards, "text")[0]),
+            source=data.source,
+            val=data.val,
+        )
+
+    return run_stage(
+        Stage(
+            verb="train",
+            inputs=[shards, source, *([config.stage2] if config.stage2 else [])],
+            open=opened,
+            job=lambda data: continued_job(data, source, config),
+            stage="pretrain",
+        ),
+        output,
+        config,
+        seed=seed,
+        dry_run=dry_run,
+        fresh=fresh,
+    )
+
+
+def continued_job(data: StageData, source: Path, config: TrainConfig) -> Job:
+    """The model of `source` on the windows."""
+    model, tokenizer = load_model(source)
+    quant = model.kobitnet["quant"]
+    if quant != config.quant:
+        raise UsageError(
+            f"--quant {config.quant} 인데 모델은 {quant} 입니다 (the model has another quantiser)",
+            help=f"--quant {quant}",
+        )
+    model.config.max_position_embeddings = max(model.config.max_position_embeddings, config.seq_len)
+    held_out = data.val.shards if isinstance(data.val, TextWindows) else None
+    return Job(
+        model=model,
+        source=data.source,
+        objective=regularised(config.z_loss) if config.z_loss else causal_lm,
+        config=config,
+        stage="pretrain",
+        val=data.val,
+        val_bytes_per_target=held_out.bytes / held_out.num_tokens if held_out and held_out.bytes else None,
+        quant_warmup=config.quant_warmup,
+        sample=lambda m: continuations(m, tokenizer, PROMPTS),
     )
 
 
@@ -202,7 +273,7 @@ def pretrain_job(data: StageData, config: TrainConfig, seed: int) -> Job:
         pad=tokenizer.pad_id,
     )
     if pick_device(config.device).type == "cpu":
-        check_memory(architecture, config.optim.name or "adamw")
+        check_memory(architecture, config.optim.name or "adamw", config.parallel)
     model = build_model(architecture, config.quant, groups=config.groups, seed=seed)
     model.kobitnet = {"quant": config.quant, "groups": config.groups}
     masked = config.objective == "mlm"

@@ -40,7 +40,8 @@ STATE = "state.json"
 def save_checkpoint(
     run: Path, step: int, model: Model, optimizer: torch.optim.Optimizer, state: dict[str, Any], *, keep: int
 ) -> Path:
-    """Write checkpoints/step-N (whole or not at all), make it the latest model, remove all but the `keep` newest.
+    """Write checkpoints/step-N (whole or not at all), make it the latest model, remove all but the `keep` newest: of
+    later steps there can only be damaged ones, which `load_checkpoint` passed over.
 
     `state` is JSON: what the loop needs besides weights and optimizer. A kill between any two of these steps leaves a
     run that resumes. A sharded model is saved by all processes together, any other by the one that calls.
@@ -75,7 +76,9 @@ def save_checkpoint(
         if first:
             shutil.rmtree(temporary, ignore_errors=True)
     place_weights(folder / WEIGHTS, run / "model")
-    for old in checkpoints(run)[:-keep]:
+    written = checkpoints(run)
+    here = written.index(folder) + 1
+    for old in [*written[: max(0, here - keep)], *written[here:]]:
         shutil.rmtree(old, ignore_errors=True)
     return folder
 

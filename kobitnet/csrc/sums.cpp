@@ -1,5 +1,5 @@
 // Sums in torch's order, so that a norm and a weight scale have the very bits of training: 4 x 8 interleaved float lanes, added up
-// in blocks of blocks (torch's row_sum and multi_row_sum in native/cpu/SumKernel.cpp; its vectors have 8 lanes on every
+// in blocks of blocks, from 8 numbers on (torch's row_sum and multi_row_sum in native/cpu/SumKernel.cpp; its vectors have 8 lanes on every
 // x86-64 and arm64 CPU). Compiled for the base instruction set and without contraction: squares are rounded before they are added.
 #include "sums.h"
 #include <cmath>

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,10 @@ _BUT_LAST, _BUT_FIRST = slice(None, -1), slice(1, None)
 
 
 class Engine:
-    """A loaded model. The same call gives the same bits for any number of threads and any way of cutting the tokens."""
+    """A loaded model. The same call gives the same bits for any number of threads and any way of cutting the tokens.
+
+    One engine may be called from several threads; scores that share a cached context are made one after another.
+    """
 
     name = "engine"
 
@@ -32,6 +36,7 @@ class Engine:
         self.head = head
         """How the output head is kept: fp32, bf16 or int8."""
         self._scored: tuple[np.ndarray, Any] | None = None  # context of the last score() and its cache
+        self._scoring = Lock()  # whoever uses that cache
 
     @classmethod
     def load(cls, path: str | Path, threads: int | None = None, head: str = "auto") -> "Engine":
@@ -120,9 +125,10 @@ class Engine:
             return np.empty(0, np.float32)
         n = len(check_context(context))
         tokens = self._check([*context, *continuation])
-        cache = self._context(tokens[: n - 1])
-        result = self._logprobs(cache, tokens[n - 1 : -1], tokens[n:])
-        cache.truncate(n - 1)
+        with self._scoring:
+            cache = self._context(tokens[: n - 1])
+            result = self._logprobs(cache, tokens[n - 1 : -1], tokens[n:])
+            cache.truncate(n - 1)
         return result
 
     def _context(self, head: np.ndarray) -> Any:
@@ -144,17 +150,19 @@ class Engine:
         """
         known = check_context(context)
         rows = [self._check([*known, *one])[len(known) - 1 :] for one in continuations]
-        cache = self._context(self._check(known)[:-1])
+        head = self._check(known)[:-1]
         out, group = [0.0] * len(rows), list[int]()
-        for number in sorted(range(len(rows)), key=lambda i: len(rows[i])):
-            if len(rows[number]) < 2:
-                continue
-            if group and sum(len(rows[i]) - 1 for i in group) + len(rows[number]) > CHUNK:
+        with self._scoring:
+            cache = self._context(head)
+            for number in sorted(range(len(rows)), key=lambda i: len(rows[i])):
+                if len(rows[number]) < 2:
+                    continue
+                if group and sum(len(rows[i]) - 1 for i in group) + len(rows[number]) > CHUNK:
+                    self._score_group(cache, rows, group, out)
+                    group = []
+                group.append(number)
+            if group:
                 self._score_group(cache, rows, group, out)
-                group = []
-            group.append(number)
-        if group:
-            self._score_group(cache, rows, group, out)
         return out
 
     def _score_group(self, cache: Any, rows: list[np.ndarray], group: list[int], out: list[float]) -> None:

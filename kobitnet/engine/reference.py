@@ -50,7 +50,7 @@ def int_matmul(x: np.ndarray, w: np.ndarray) -> np.ndarray:
 
 
 def torch_sum(x: np.ndarray) -> np.ndarray:
-    """Sum of float32 (m, n) along n in the order of torch on one thread, bit for bit: (m,) float32.
+    """Sum of float32 (m, n) along n in the order of torch on one thread, bit for bit from n = 8 on: (m,) float32.
 
     4 x 8 interleaved lanes, in blocks of 2^p rows, these in blocks of 2^p, and so on (native/cpu/SumKernel.cpp, cascade sum).
     """

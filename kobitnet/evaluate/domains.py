@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,7 +63,7 @@ def blocks_of(found: dict[str, Score]) -> list[dict[str, Any]]:
              "95 % 아래 (low)", "95 % 위 (high)"],
             [
                 [name, s.documents, s.tokens, round(s.perplexity, 2), round(s.bits_per_byte, 4),
-                 round(s.bits_per_byte - Z95 * s.stderr, 4), round(s.bits_per_byte + Z95 * s.stderr, 4)]
+                 *(None if math.isnan(s.stderr) else round(s.bits_per_byte + sign * Z95 * s.stderr, 4) for sign in (-1, 1))]
                 for name, s in found.items()
             ],
             note="혼란도는 토크나이저에 달렸고 바이트당 비트는 아닙니다 (perplexity depends on the tokenizer, bits per byte does not).",

@@ -138,7 +138,7 @@ def blocks_of(found: dict[str, Any]) -> list[dict[str, Any]]:
     rows.append(["FP16 ÷ BitNet", *(round(r, 2) for r in ratio)])
     page = [
         blocks.table(
-            "작기와 산술 에너지, 계산한 값 (size and arithmetic energy, computed)",
+            "크기와 산술 에너지, 계산한 값 (size and arithmetic energy, computed)",
             [
                 "모델 (model)",
                 "임베딩 밖, MB (non-embedding)",

@@ -63,7 +63,7 @@ def shape_of(config: dict) -> Shape:
         layers=int(config["num_hidden_layers"]),
         kv_width=hidden // heads * int(config.get("num_key_value_heads") or heads),
         vocab=int(config["vocab_size"]),
-        tied=bool(config.get("tie_word_embeddings", True)),
+        tied=bool(config.get("tie_word_embeddings", False)),  # transformers' default for bitnet
     )
 
 
@@ -108,11 +108,14 @@ def weight_bytes(shape: Shape, number: str) -> tuple[float, float]:
 class PackageEnergy:
     """Joules the processor packages used, by their RAPL counters (Linux powercap; Intel and AMD).
 
+    The counter of the whole platform (psys), which stands beside theirs and contains them, is left out.
+
     `start()` then `joules()`; None where the counters are absent or may not be read (most virtual machines).
     """
 
     def __init__(self, root: Path = Path("/sys/class/powercap")) -> None:
-        self.zones = [zone for zone in sorted(root.glob("intel-rapl:[0-9]*")) if zone.name.count(":") == 1]
+        zones = sorted(root.glob("intel-rapl:[0-9]*"))
+        self.zones = [zone for zone in zones if zone.name.count(":") == 1 and _name(zone) != "psys"]
         self.before: list[int] | None = None
 
     def _read(self) -> list[int] | None:
@@ -139,3 +142,10 @@ class PackageEnergy:
                     return None
             total += b - a
         return total / 1e6
+
+
+def _name(zone: Path) -> str:
+    try:
+        return (zone / "name").read_text().strip()
+    except OSError:
+        return ""

@@ -35,17 +35,8 @@ def held_out(
     return _tell(config, score, untrained, comparisons, backend)
 
 
-def fitted(config: EvalConfig, model: Path) -> EvalConfig:
+def fitted(config: EvalConfig, positions: int) -> EvalConfig:
     """The windows cut to what the model was made to read."""
-    from kodata.run.files import read_json_object
-
-    if Path(model).is_file():
-        return config
-    from kobitnet.engine.config import model_folder
-
-    positions = int(
-        read_json_object(model_folder(model) / "config.json").get("max_position_embeddings") or config.context
-    )
     context = min(config.context, positions)
     return replace(config, context=context, stride=min(config.stride, context // 2))
 
@@ -153,7 +144,7 @@ def _tell(
     )
     summary: dict[str, Any] = {
         "backend": config.backend,
-        **asdict(score),
+        **score.plain(),
         "untrained_perplexity": untrained.perplexity if untrained else None,
         "untrained_bits_per_byte": untrained.bits_per_byte if untrained else None,
         "compared": len(comparisons),

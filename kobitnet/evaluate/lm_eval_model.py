@@ -16,6 +16,7 @@ from typing import Any
 from lm_eval.api.model import LM
 from lm_eval.api.registry import register_model
 
+from kobitnet.engine.sampling import finite
 from kobitnet.evaluate.backend import Backend, load_backend
 from kobitnet.evaluate.task_run import encode_pair
 from kodata.run.errors import UserError
@@ -55,7 +56,7 @@ class KobitnetLM(LM):
             else:
                 scores = [self.backend.loglikelihoods(head[-(room - len(t)) :], [t])[0] for t in tails]
             likeliest = self._likeliest(head, tails)
-            out += [(s, likeliest[: len(t)] == t) for s, t in zip(scores, tails, strict=True)]
+            out += [(finite(s), likeliest[: len(t)] == t) for s, t in zip(scores, tails, strict=True)]
         return out
 
     def _likeliest(self, head: Sequence[int], tails: Sequence[Sequence[int]]) -> list[int]:
@@ -84,7 +85,7 @@ class KobitnetLM(LM):
             )
             out.append(
                 sum(
-                    self.backend.loglikelihoods(head, [tail])[0]
+                    finite(self.backend.loglikelihoods(head, [tail])[0])
                     for head, tail in map(make_disjoint_window, windows)
                 )
             )

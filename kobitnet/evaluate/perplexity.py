@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from kobitnet.engine.sampling import finite
 from kobitnet.evaluate.backend import Backend
 from kotok.shards import Shards
 
@@ -34,7 +35,11 @@ class Score:
     bits_per_byte: float
     """nats / ln 2 / byte; comparable between tokenizers."""
     stderr: float
-    """Standard error of bits_per_byte over documents (ratio estimator)."""
+    """Standard error of bits_per_byte over documents (ratio estimator); NaN with one document."""
+
+    def plain(self) -> dict[str, float | None]:
+        """As JSON, which has no NaN."""
+        return {k: None if math.isnan(v) else v for k, v in asdict(self).items()}
 
 
 def windows(length: int, context: int, stride: int) -> Iterator[tuple[int, int, int]]:
@@ -48,12 +53,12 @@ def windows(length: int, context: int, stride: int) -> Iterator[tuple[int, int, 
 
 
 def document_nats(backend: Backend, ids: Sequence[int], context: int, stride: int) -> float:
-    """-sum log p(ids[t] | ids[:t]) for t >= 1, in nats."""
+    """-sum log p(ids[t] | ids[:t]) for t >= 1, in nats. Raises UserError when the model computes NaN."""
     total = 0.0
     for begin, end, first in windows(len(ids), context, stride):
         logprobs = backend.logprobs(ids[begin:end])  # entry j belongs to the target at begin + j + 1
         total -= float(np.asarray(logprobs, dtype=np.float64)[first - begin - 1 :].sum())
-    return total
+    return finite(total)
 
 
 def score_documents(

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import random
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -52,7 +53,7 @@ def sheet(
 
     `sheet A.jsonl B.jsonl -o sheet.csv` writes the sheet, rows and sides in random order, and beside it sheet.csv.run/key.json, which
     stays with you. Each judge writes 왼쪽, 오른쪽 or 비김 (left, right, tie) in the verdict column. `sheet FILLED.csv … --key
-    sheet.csv.run/key.json` counts: how often the first model was preferred (ties half), with a 95 % interval over questions.
+    sheet.csv.run/key.json` counts: how often the first model was preferred (ties half), with a 95 % interval (Wilson's) over questions.
     """
     if key is not None:
         if output is not None:
@@ -76,7 +77,7 @@ def _write(inputs: list[str], output: Path, seed: int, fresh: bool) -> Result:
     from kodata.run.files import atomic_json, atomic_open
     from kodata.run.folder import open_run
 
-    answers = [dict(_answers(Path(path))) for path in inputs]
+    answers = [_by_name(Path(path)) for path in inputs]
     both = [name for name in answers[0] if name in answers[1] and answers[0][name][0] == answers[1][name][0]]
     if not both:
         raise UserError(
@@ -117,6 +118,16 @@ def _write(inputs: list[str], output: Path, seed: int, fresh: bool) -> Result:
                 f"다음 (next): kobitnet sheet {output} --key {run.path / 'key.json'}",
             ],
         )
+
+
+def _by_name(path: Path) -> dict[str, tuple[str, str]]:
+    """The answers of a file by id; ids that come again are numbered, so that no question is lost."""
+    out: dict[str, tuple[str, str]] = {}
+    times: dict[str, int] = {}
+    for name, both in _answers(path):
+        times[name] = times.get(name, 0) + 1
+        out[name if times[name] == 1 else f"{name} ({times[name]})"] = both
+    return out
 
 
 def _answers(path: Path) -> Iterator[tuple[str, tuple[str, str]]]:
@@ -164,7 +175,7 @@ def _safe(cell: str) -> str:
 
 
 def _count(inputs: Sequence[str], key: Path) -> Result:
-    from kobitnet.evaluate.metrics import Z95, mean
+    from kobitnet.evaluate.metrics import share
     from kodata.report import blocks
 
     models, sides = _key(key)
@@ -181,15 +192,13 @@ def _count(inputs: Sequence[str], key: Path) -> Result:
             f"판정이 하나도 없습니다 (no verdict in the sheets): {', '.join(inputs)}",
             "판정 칸에 왼쪽, 오른쪽, 비김 가운데 하나를 적습니다 (write left, right or tie)",
         )
-    e = mean(shares)
-    e.chance = 0.5
-    e.low, e.high = max(e.value - Z95 * e.stderr, 0.0), min(e.value + Z95 * e.stderr, 1.0)
-    verdict = e.verdict or "하나뿐이라 알 수 없음 (one question says nothing)"
+    e = share(shares, chance=0.5)  # no interval of a mean between 0 and 1 need be wider: ties narrow it
+    verdict = e.verdict
     agreement, kappa = _agreement(list(judges.values()))
     summary: dict[str, Any] = {
-        "models": models, "judges": len(inputs), "questions": len(shares), "first_wins": wins, "ties": ties,
+        "models": models, "judges": len(judges), "questions": len(shares), "first_wins": wins, "ties": ties,
         "second_wins": losses, "first_preferred": e.value, "stderr": None if e.stderr != e.stderr else e.stderr,
-        "low": None if e.low != e.low else e.low, "high": None if e.high != e.high else e.high,
+        "low": e.low, "high": e.high,
         "agreement": agreement, "kappa": kappa, "verdict": verdict,
     }  # fmt: skip
     facts = {
@@ -246,7 +255,7 @@ def _verdicts(path: Path, sides: dict[int, bool]) -> dict[int, int]:
         word = row[4].strip().lower() if len(row) > 4 else ""
         if not word:
             continue
-        number = int(row[0]) if row[0].strip().isdecimal() else -1
+        number = int(row[0]) if re.fullmatch(r"\d{1,9}", row[0].strip()) else -1
         if word not in VERDICTS or number not in sides:
             raise UserError(
                 f"판정이나 번호를 알 수 없습니다 (unknown verdict or number): {row[0]!r} {row[4]!r}",

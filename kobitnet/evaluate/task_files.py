@@ -31,7 +31,9 @@ class Loaded:
     own_pool: bool
     """The pool is the scored file itself."""
     place: str
-    """The file, or hub:name."""
+    """The file, or hf:name."""
+    pool_place: str = ""
+    """The file of the examples, when it is another."""
 
 
 # ---- which tasks --------------------------------------------------------------------------------
@@ -72,8 +74,8 @@ def load_tasks(
 ) -> tuple[list[Loaded], dict[str, str]]:
     """The tasks with their rows, and the members of a group that are not there with the reason.
 
-    Raises UserError when a task asked for by its own name, or every member of what was asked for, is missing, and for a
-    malformed file.
+    Raises UserError when a task asked for by its own name, or every member of what was asked for, is missing, for a
+    malformed file, and for two files of one name.
     """
     if folder is not None and not folder.is_dir():
         raise UserError(
@@ -92,6 +94,12 @@ def load_tasks(
             if alone:
                 raise UserError(str(error), error.help) from None
             absent[name] = str(error)
+    names_found = [one.task.name for one in loaded]
+    if twice := next((name for name in names_found if names_found.count(name) > 1), None):
+        raise UserError(
+            f"두 과제의 이름이 같습니다 (two tasks of one name): {twice}",
+            "파일 이름을 바꾸십시오: 답은 이름마다 적힙니다 (rename a file: answers are recorded by name)",
+        )
     if not loaded:
         first = next(iter(absent.values()), "")
         raise UserError(
@@ -118,7 +126,14 @@ def _from_folder(task: Task, folder: Path, shots: bool) -> Loaded:
     pool_file = find(folder, task.shots) if shots and task.shots else None
     items = questions(task, file)
     pool = questions(task, pool_file) if pool_file else items
-    return Loaded(task=task, items=items, pool=pool, own_pool=pool_file is None, place=str(file))
+    return Loaded(
+        task=task,
+        items=items,
+        pool=pool,
+        own_pool=pool_file is None,
+        place=str(file),
+        pool_place=str(pool_file or ""),
+    )
 
 
 def _from_hub(task: Task, shots: bool) -> Loaded:
@@ -219,7 +234,7 @@ def _items(task: Task, rows: Iterable[tuple[int, dict[str, Any]]], place: Path |
     for line, row in rows:
         try:
             item = task.read(row)
-        except (KeyError, ValueError, TypeError, AttributeError) as error:
+        except (KeyError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
             what = (
                 f"칸 (column) {error.args[0]}" if isinstance(error, KeyError) and error.args else str(error)
             )
@@ -363,7 +378,7 @@ def _parquet(path: Path) -> list[dict[str, Any]]:
 
     try:
         return parquet.read_table(path).to_pylist()
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise UserError(
             f"Parquet를 읽을 수 없습니다 (cannot read Parquet): {str(error)[:200]}", file=path
         ) from None

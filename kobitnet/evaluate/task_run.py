@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kobitnet.engine.sampling import finite
 from kobitnet.evaluate.task_files import Loaded
 from kobitnet.evaluate.tasks import Item, Task
 from kodata.run.errors import UserError
@@ -69,7 +70,7 @@ def encode_pair(tokenizer: Any, context: str, continuation: str) -> tuple[list[i
 def choice_scores(backend: Backend, context: str, choices: Sequence[str]) -> list[float]:
     """log p(" " + choice | context) for each choice. A context that is too long loses its beginning.
 
-    Raises UserError when a choice alone is longer than the model reads.
+    Raises UserError when a choice alone is longer than the model reads, or the model computes NaN.
     """
     pairs = [encode_pair(backend.tokenizer, context, f" {choice}") for choice in choices]
     room = backend.positions
@@ -80,8 +81,10 @@ def choice_scores(backend: Backend, context: str, choices: Sequence[str]) -> lis
             "더 긴 글을 읽는 모델로 하십시오 (use a model with more positions)",
         )
     if all(head == pairs[0][0] for head, _ in pairs) and len(pairs[0][0]) + longest <= room:
-        return backend.loglikelihoods(pairs[0][0], [tail for _, tail in pairs])
-    return [backend.loglikelihoods(head[-(room - len(tail)) :], [tail])[0] for head, tail in pairs]
+        found = backend.loglikelihoods(pairs[0][0], [tail for _, tail in pairs])
+    else:
+        found = [backend.loglikelihoods(head[-(room - len(tail)) :], [tail])[0] for head, tail in pairs]
+    return [finite(one) for one in found]
 
 
 def written_answer(backend: Backend, context: str, task: Task) -> str:

@@ -146,10 +146,11 @@ def report(answered: Sequence[Answered], found: Mapping[str, Any], shots: int) -
     rows, spans = [], []
     for one in answered:
         task = one.loaded.task
-        for name, value in found["tasks"][task.name]["metrics"].items():
-            rows.append([task.title, NAMES.get(name, name), *_cells(_estimate(value)), ""])
+        for at, (name, value) in enumerate(found["tasks"][task.name]["metrics"].items()):
+            estimate = _estimate(value)
+            words = estimate.verdict if at else found["tasks"][task.name]["verdict"]
+            rows.append([task.title, NAMES.get(name, name), *_cells(estimate), words])
             if name == "acc":
-                rows[-1][-1] = found["tasks"][task.name]["verdict"]
                 spans.append([task.title, *(value[k] for k in ("value", "low", "high", "chance"))])
     for group, value in found["groups"].items():
         estimate = _estimate(value["acc"])

@@ -230,7 +230,11 @@ def free(row: Row) -> Item:
     context = words(row, "prompt", "query", "question", "context")
     if "choices" in row:
         choices = value(row, "choices")
-        if not isinstance(choices, list) or len(choices) < 2 or not all(isinstance(c, str) for c in choices):
+        if (
+            not isinstance(choices, list)
+            or len(choices) < 2
+            or not all(isinstance(c, str) and c for c in choices)
+        ):
             raise ValueError("choices: two or more texts expected")
         answer = value(row, "answer", "label", "gold")
         gold = (

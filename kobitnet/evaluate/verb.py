@@ -111,7 +111,8 @@ def evaluate(
         return Result(**_measure(plan, None))
     from kodata.run.folder import open_run
 
-    files = [one.place for one in loaded if not one.place.startswith("hf:")]
+    places = [place for one in loaded for place in (one.place, one.pool_place)]
+    files = [place for place in places if place and not place.startswith("hf:")]
     settings = asdict(config)
     if loaded:
         settings |= {"tasks": [one.task.name for one in loaded], "limit": limit}
@@ -169,8 +170,8 @@ def _measure(plan: _Plan, records: Path | None) -> dict[str, Any]:
     from kobitnet.evaluate.backend import load_backend
     from kobitnet.evaluate.held_out import fitted, held_out
 
-    config = fitted(plan.config, plan.model)
-    backend = load_backend(plan.model, config.backend)
+    backend = load_backend(plan.model, plan.config.backend)
+    config = fitted(plan.config, backend.positions)
     summary: dict[str, Any] = {"backend": config.backend}
     report: list[dict[str, Any]] = []
     lines: list[str] = []
@@ -200,7 +201,7 @@ def _measure(plan: _Plan, records: Path | None) -> dict[str, Any]:
         by_kind = domains.score_domains(
             backend, plan.texts, context=config.context, stride=config.stride, max_tokens=config.max_tokens
         )
-        summary["domains"] = {name: asdict(one) for name, one in by_kind.items()}
+        summary["domains"] = {name: one.plain() for name, one in by_kind.items()}
         report += domains.blocks_of(by_kind)
         lines += [
             f"{name}: {s.bits_per_byte:.4f} 바이트당 비트 (bits per byte), 혼란도 (perplexity) {s.perplexity:,.2f}"

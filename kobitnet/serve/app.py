@@ -161,7 +161,7 @@ class _Routes:
         ids = await asyncio.to_thread(self._prompt_ids, asked)
         room = self.served.context - len(ids)
         if room < 1:
-            raise self._too_long(f"{len(ids)} 토큰 (tokens)")
+            raise self._too_long(f"{len(ids)} 토큰 (tokens)", asked)
         reply = Reply(
             id=("chatcmpl-" if chat else "cmpl-") + secrets.token_hex(12),
             created=int(time.time()),
@@ -200,7 +200,7 @@ class _Routes:
         texts = [m["content"] for m in asked.messages] if asked.chat else [asked.prompt]
         size = sum(len(text.encode()) for text in texts if isinstance(text, str))
         if size > limit:
-            raise self._too_long(f"{size} 바이트 (bytes)")
+            raise self._too_long(f"{size} 바이트 (bytes)", asked)
         if asked.chat:
             from kotok.chat import prompt_ids
 
@@ -213,11 +213,11 @@ class _Routes:
             )
         return asked.prompt
 
-    def _too_long(self, size: str) -> ApiError:
+    def _too_long(self, size: str, asked: Asked) -> ApiError:
         return ApiError(
             400,
             f"입력이 너무 깁니다 (prompt too long): {size}, 문맥은 {self.served.context} 토큰 (context)",
-            param="messages",
+            param="messages" if asked.chat else "prompt",
             code="context_length_exceeded",
         )
 

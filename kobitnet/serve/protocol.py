@@ -110,7 +110,7 @@ def parse(body: Any, *, chat: bool) -> Asked:
                 param=name[:64],
                 code="unknown_parameter",
             )
-        if name in NOTHING and not any(value == nothing for nothing in NOTHING[name]):
+        if name in NOTHING and not any(_same(value, nothing) for nothing in NOTHING[name]):
             raise ApiError(
                 400,
                 f"이 서버가 하지 않는 것입니다 (not supported here): {name}",
@@ -134,9 +134,14 @@ def parse(body: Any, *, chat: bool) -> Asked:
         temperature=_number(body, "temperature", 1.0, 0, 100),
         top_p=_number(body, "top_p", 1.0, 0, 1, above=True),
         top_k=max(0, _whole(body, "top_k", -1, 2**31) or 0),  # -1 is what other servers call "all"
-        repetition_penalty=_number(body, "repetition_penalty", 1.0, 0, 100, above=True),
+        repetition_penalty=_number(body, "repetition_penalty", 1.0, 0.01, 100),
         seed=_whole(body, "seed", -(2**63), 2**64 - 1),
     )
+
+
+def _same(value: Any, nothing: Any) -> bool:
+    """Equal, but false is not 0: `"logprobs": 0` asks for something."""
+    return value == nothing and isinstance(value, bool) == isinstance(nothing, bool)
 
 
 def _bad(param: str, message: str) -> ApiError:

@@ -182,6 +182,27 @@ def test_the_sheet_is_blind_and_the_count_sees_through(written, tmp_path):
     assert 0 < alike["agreement"] < 1 and alike["kappa"] is not None
 
 
+def test_two_questions_won_prove_nothing(tmp_path):
+    inputs = [answers(tmp_path / f"{name}.jsonl", [name, name]) for name in ("first", "second")]
+    sheet(inputs, output=tmp_path / "sheet.csv")
+    fan = judged(
+        tmp_path / "sheet.csv", tmp_path / "a.csv", lambda r: "왼쪽" if r[2] == "first" else "오른쪽"
+    )
+    found = sheet([fan], key=tmp_path / "sheet.csv.run" / "key.json").summary
+    assert found["first_preferred"] == 1.0 and "not different" in found["verdict"]
+    assert found["low"] == pytest.approx(2 / (2 + 1.959963984540054**2)) and found["high"] == pytest.approx(1)
+
+
+def test_questions_of_one_id_are_all_asked(tmp_path):
+    inputs = []
+    for name in ("a", "b"):
+        path = tmp_path / f"{name}.jsonl"
+        rows = [{"label": "글쓰기", "turns": [f"물음 {i}"], "responses": [name]} for i in range(3)]
+        path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+        inputs.append(str(path))
+    assert sheet(inputs, output=tmp_path / "sheet.csv").summary["questions"] == 3
+
+
 def test_sheets_of_the_same_seed_are_the_same(written, tmp_path):
     inputs = [str(tmp_path / "first.jsonl"), str(tmp_path / "second.jsonl")]
     sheet(inputs, output=tmp_path / "again.csv")

@@ -75,6 +75,9 @@ def test_package_counters(tmp_path):
         (zone / "energy_uj").write_text(f"{value}\n")
         (zone / "max_energy_range_uj").write_text("10000000\n")
         (tmp_path / f"intel-rapl:{i}:0").mkdir()  # a part of the package: not counted again
+    (tmp_path / "intel-rapl:2").mkdir()  # the whole platform, which contains them
+    (tmp_path / "intel-rapl:2" / "name").write_text("psys\n")
+    (tmp_path / "intel-rapl:2" / "energy_uj").write_text("1\n")
     meter = energy.PackageEnergy(tmp_path)
     assert meter.joules() is None
     meter.start()

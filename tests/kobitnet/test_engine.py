@@ -293,6 +293,24 @@ def test_two_threads_of_python_at_once(tiny: Path) -> None:
     assert results == [expected] * 4
 
 
+def test_scores_from_two_threads_share_the_context(tiny: Path) -> None:
+    engine = Engine.load(tiny, threads=2)
+    asked = [(list(IDS[:n]), list(IDS[n : n + 6])) for n in (3, 9, 20, 11)]
+    expected = [engine.score(*one).tolist() for one in asked]
+    results: list[bool] = []
+
+    def work() -> None:
+        for _ in range(10):
+            results.append([engine.score(*one).tolist() for one in asked] == expected)
+
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert results == [True] * 40
+
+
 def test_bf16_head(folders: dict[str, Path]) -> None:
     exact, rounded = (
         Engine.load(folders["mha-silu-untied"]),

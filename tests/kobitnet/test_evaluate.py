@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from kobitnet import model as sizes
 from kobitnet.evaluate.backend import TorchBackend, pick
 from kobitnet.evaluate.compare import Comparison, compare
+from kobitnet.evaluate.held_out import fitted
 from kobitnet.evaluate.perplexity import DocumentScore, combine, document_nats, score_documents, windows
 from kobitnet.evaluate.verb import EvalConfig, evaluate
 from kobitnet.train import TrainConfig, train
@@ -103,11 +104,32 @@ def test_pick():
             for s in range(60)
         }
 
-    assert draws(temperature=0.0) == {1}
+    assert draws(temperature=0.0) == draws(temperature=1e-300) == {1}
     assert draws(top_k=1) == {1}
     assert draws(top_k=2) == {1, 2}
     assert draws(top_p=0.5) == {1, 2}
     assert draws(temperature=100.0) == {0, 1, 2, 3}
+
+
+def test_a_model_that_computes_nan_is_told():
+    for value in (np.nan, np.inf):
+        logits = np.array([1.0, value, 0.0], np.float32)
+        for temperature in (0.0, 1.0):
+            with pytest.raises(UserError, match="NaN or infinity"):
+                pick(logits, temperature=temperature, top_k=0, top_p=1.0, generator=np.random.default_rng(0))
+
+    class Broken:
+        def logprobs(self, ids):
+            return np.full(len(ids) - 1, np.nan, np.float32)
+
+    with pytest.raises(UserError, match="NaN or infinity"):
+        document_nats(Broken(), [1, 2, 3], 8, 4)
+
+
+def test_windows_fit_the_model():
+    config = fitted(EvalConfig(), 100)
+    assert (config.context, config.stride) == (100, 50)
+    assert fitted(EvalConfig(), 4096) == EvalConfig()
 
 
 def test_cached_generation_is_plain_generation(backend):

@@ -32,6 +32,17 @@ def test_info_tells_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert any("kobitnet[train]" in line for line in result.lines)
 
 
+def test_info_names_the_devices(tmp_path: Path) -> None:
+    from kobitnet.info import _gpus
+
+    assert info().summary["devices"][0] == "cpu"
+    card = tmp_path / "0000:01:00.0" / "information"
+    card.parent.mkdir()
+    card.write_text("Model: \t\t Some Card 24GB\nIRQ: 33\n")
+    assert _gpus(tmp_path) == ["CUDA Some Card 24GB"]
+    assert _gpus(tmp_path / "none") == []
+
+
 def test_info_imports_nothing_heavy() -> None:
     code = "import sys; from kobitnet.cli import tool; tool.run(['info', '--json']); print('torch' in sys.modules or 'transformers' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -227,6 +228,22 @@ def test_tensorboard_gets_the_curve(shards, tmp_path):
     assert got == expected and events.Scalars("val_loss")
 
 
+def test_runs_of_one_name_are_two_in_a_tracker(shards, tmp_path, monkeypatch):
+    seen = []
+    fake = SimpleNamespace(init=lambda **k: seen.append(k), log=lambda *a, **k: None, finish=lambda: None)
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    for folder in ("a", "b"):
+        train(shards, output=tmp_path / folder / "run", config=TrainConfig(track="wandb", **CONFIG))
+    with monkeypatch.context() as patch:  # an unfinished run goes on under its own name
+        patch.setattr(sys.modules["kobitnet.stage"], "_finished", lambda *a: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            train(shards, output=tmp_path / "c" / "run", config=TrainConfig(track="wandb", **CONFIG))
+    train(shards, output=tmp_path / "c" / "run", config=TrainConfig(track="wandb", **CONFIG))
+    names = [k["id"] for k in seen]
+    assert all(n.startswith("run-") for n in names) and len(names) == 4
+    assert len(set(names)) == 3 and names[2] == names[3]
+
+
 @pytest.mark.slow
 def test_compiled_layers_give_the_same_curve(shards, tmp_path):
     plain = train(shards, output=tmp_path / "plain", config=TrainConfig(**CONFIG))
@@ -272,6 +289,27 @@ def test_a_spike_is_skipped(shards, tmp_path, monkeypatch):
     assert not all(torch.equal(third[n], fourth[n]) for n in third)
 
 
+def test_gradients_that_stay_large_are_met_after_a_while(shards, tmp_path, monkeypatch):
+    from kobitnet import loop
+    from kobitnet.config import OptimConfig
+
+    monkeypatch.setattr(loop, "SPIKE_STEPS", 2)
+    module = sys.modules["kobitnet.train"]
+    plain, calls = module.causal_lm, []
+
+    def louder(model, batch):
+        loss = plain(model, batch)
+        calls.append(model.training)
+        if sum(calls) >= 3:
+            loss.total = loss.total * 1000
+        return loss
+
+    monkeypatch.setattr(module, "causal_lm", louder)
+    config = TrainConfig(optim=OptimConfig(spike=10.0), **{**CONFIG, "eval_every": 0, "steps": 9})
+    skipped = train(shards, output=tmp_path / "run", config=config).summary["skipped_steps"]
+    assert skipped and skipped[0] == 3 and skipped[-1] < 8
+
+
 def test_a_model_too_large_is_refused_before_it_is_built(shards, tmp_path, monkeypatch):
     from kobitnet import memory
     from kobitnet.model import count_parameters
@@ -282,3 +320,11 @@ def test_a_model_too_large_is_refused_before_it_is_built(shards, tmp_path, monke
     for dry_run in (True, False):
         with pytest.raises(UserError, match="not enough memory"):
             train(shards, output=tmp_path / "run", config=TrainConfig(**CONFIG), dry_run=dry_run)
+    needed = memory.weight_count(net.config) * 20
+    monkeypatch.setattr(memory, "available_bytes", lambda: needed)
+    memory.check_memory(net.config, "adamw")
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    with pytest.raises(UserError, match="not enough memory"):
+        memory.check_memory(net.config, "adamw")  # two whole copies on this machine
+    memory.check_memory(net.config, "adamw", "fsdp")  # half of one

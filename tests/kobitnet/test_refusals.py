@@ -281,7 +281,9 @@ def test_eval_of_packed_weights(run, shards, tmp_path, capsys):
     result = evaluate(
         folder, on=shards, config=EvalConfig(backend="engine", max_tokens=60, context=32, stride=16)
     )
-    assert result.summary["perplexity"] > 1 and result.summary["untrained_perplexity"] > 100  # a twin without torch
+    assert (
+        result.summary["perplexity"] > 1 and result.summary["untrained_perplexity"] > 100
+    )  # a twin without torch
     assert result.summary["compared"] == 0 and "not compared" in capsys.readouterr().err
 
 

@@ -137,7 +137,11 @@ def test_errors_are_openai_json(ask):
         assert answer[0] == status, answer
         error = json.loads(answer[2])["error"]
         assert error["message"] and set(error) == {"message", "type", "param", "code"}
+        if code == "context_length_exceeded":
+            assert error["param"] == "messages"
         assert code is None or error["code"] == code
+    long = ask.ask("POST", "/v1/completions", {"prompt": "가" * 300})
+    assert json.loads(long[2])["error"]["param"] == "prompt"
     assert ask.backend.calls == []
     assert ask.chat()[0] == 200
 

@@ -86,6 +86,9 @@ BAD = [
     ({**USER, "n": 2}, "n"),
     ({**USER, "tools": [{}]}, "tools"),
     ({**USER, "logprobs": True}, "logprobs"),
+    ({**USER, "logprobs": 0}, "logprobs"),
+    ({**USER, "n": True}, "n"),
+    ({**USER, "repetition_penalty": 1e-300}, "repetition_penalty"),
     ({**USER, "presence_penalty": 0.5}, "presence_penalty"),
     ({**USER, "model": 3}, "model"),
 ]

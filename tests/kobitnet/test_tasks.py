@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from kobitnet.evaluate import task_run
-from kobitnet.evaluate.task_files import load_tasks, rows_of, wanted
+from kobitnet.evaluate import task_run, task_score
+from kobitnet.evaluate.task_files import Loaded, load_tasks, rows_of, wanted
 from kobitnet.evaluate.tasks import GROUPS, TASKS, Item, boolq, copa, hellaswag, kmmlu, nli, wic
 from kobitnet.evaluate.verb import EvalConfig, evaluate
 from kodata.run.errors import UsageError, UserError
@@ -146,6 +146,7 @@ def test_missing_members_of_a_group_are_told_and_missing_tasks_refused(files, tm
         ("boolq_test.json", b'{"version": 1}', "list of objects"),
         ("boolq_test.json", b'{"data": [{"paragraphs": [{}]}]}', "SQuAD"),
         ("boolq_test.json", b"[" * 100_000, "broken JSON"),
+        ("boolq_test.json", b'[{"paragraph": "a", "question": "b", "label": Infinity}]', "not a row"),
         ("boolq_test.parquet", b"PAR1 nothing", "Parquet"),
     ],
 )
@@ -216,6 +217,13 @@ def test_long_contexts_lose_their_beginning_and_long_choices_are_refused():
     assert backend.asked == [(list(b"efgh"), [list(b" x")]), (list(b"fgh"), [list(b" yz")])]
     with pytest.raises(UserError, match="longer than the model"):
         task_run.choice_scores(backend, "a", ["longer"])
+
+
+def test_a_model_that_computes_nan_gets_no_score(monkeypatch):
+    backend = Recorder()
+    monkeypatch.setattr(backend, "loglikelihoods", lambda context, choices: [float("nan")] * len(choices))
+    with pytest.raises(UserError, match="NaN or infinity"):
+        task_run.choice_scores(backend, "a", ["x", "y"])
 
 
 # ---- the verb -----------------------------------------------------------------------------------
@@ -326,6 +334,41 @@ def test_any_jsonl(run, tmp_path):
         evaluate(run, tasks=[str(mine)])
 
 
+def test_files_of_one_name_are_refused(tmp_path):
+    for name in ("a", "b"):  # their answers would be recorded in one file
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mine.jsonl").write_text(
+            '{"prompt": "하늘은", "choices": ["푸르다", "네모다"], "answer": 0}\n'
+        )
+    with pytest.raises(UserError, match=r"two tasks of one name.*mine"):
+        load_tasks(
+            [str(tmp_path / "a" / "mine.jsonl"), str(tmp_path / "b" / "mine.jsonl")], None, shots=False
+        )
+    (tmp_path / "a" / "mine.jsonl").write_text(
+        '{"prompt": "하늘은", "choices": ["푸르다", ""], "answer": 0}\n'
+    )
+    with pytest.raises(UserError, match="two or more texts"):
+        load_tasks([str(tmp_path / "a" / "mine.jsonl")], None, shots=False)
+
+
+def test_every_metric_has_its_own_verdict():
+    task = TASKS["korsts"]
+    items = [
+        Item(context="가", choices=("아니오", "예"), gold=int(i >= 10), score=float(i % 5)) for i in range(20)
+    ]
+    rows = [{"lls": [-1.0, -2.0] if i < 10 else [-2.0, -1.0]} for i in range(20)]
+    answered = [
+        task_run.Answered(
+            loaded=Loaded(task=task, items=items, pool=items, own_pool=True, place="x"), rows=rows
+        )
+    ]
+    found = task_score.summary(answered, {})
+    [table] = [b for b in task_score.report(answered, found, 0) if b["title"].startswith("과제 (tasks)")]
+    verdicts = {row[1]: row[-1] for row in table["rows"]}
+    assert "better than chance" in verdicts["정확도 (accuracy)"]
+    assert "not different" in verdicts["피어슨 상관 (Pearson r)"]
+
+
 def test_perplexity_by_domain(run, tmp_path):
     corpus = tmp_path / "corpus.jsonl"
     rows = [("비가 온다.", "날씨"), ("눈이 온다.", "날씨"), ("값이 올랐다.", "경제")]
@@ -334,7 +377,9 @@ def test_perplexity_by_domain(run, tmp_path):
             json.dumps({"id": str(i), "text": t, "meta": {"kind": k}}) + "\n" for i, (t, k) in enumerate(rows)
         )
     )
-    found = evaluate(run, texts=[str(corpus)], config=EvalConfig(backend="engine")).summary["domains"]
+    result = evaluate(run, texts=[str(corpus)], config=EvalConfig(backend="engine"))
+    json.dumps([result.summary, result.report], allow_nan=False)  # the error of one document is unknown: null
+    found = result.summary["domains"]
     assert {name: one["documents"] for name, one in found.items()} == {"경제": 1, "날씨": 2}
     assert found["날씨"]["bytes"] == sum(len(t.encode()) for t, k in rows if k == "날씨")
     with pytest.raises(UserError):

@@ -234,6 +234,38 @@ def test_damaged_checkpoint_falls_back(shards, tmp_path, monkeypatch, capsys):
     assert weights(tmp_path / "run") == weights(tmp_path / "whole")
 
 
+def test_a_damaged_checkpoint_never_pushes_out_a_whole_one(shards, tmp_path, monkeypatch):
+    import kobitnet.loop as loop
+
+    real, stop = loop.train_step, [9]
+
+    def stops(job, optimizer, cache, step, world, **more):
+        if step == stop[0]:
+            raise RuntimeError("power cut")
+        return real(job, optimizer, cache, step, world, **more)
+
+    monkeypatch.setattr(loop, "train_step", stops)
+    run = tmp_path / "run"
+    with pytest.raises(RuntimeError):
+        train(shards, output=run, config=settings(save_every=4, keep=2))
+    (run / "checkpoints" / "step-00000008" / "state.json").write_text("{")
+    stop[0] = 6
+    with pytest.raises(RuntimeError):
+        train(shards, output=run, config=settings(save_every=1, keep=1))
+    assert [p.name for p in checkpoints(run)] == ["step-00000006"]
+    stop[0] = -1
+    train(shards, output=run, config=settings(keep=1))
+    train(shards, output=tmp_path / "whole", config=settings())
+    assert weights(run) == weights(tmp_path / "whole")
+
+
+def test_settings_of_the_caller_stay_as_they_are(shards, tmp_path):
+    config = settings()
+    before = repr(config)
+    train(shards, output=tmp_path / "run", config=config, dry_run=True)
+    assert repr(config) == before
+
+
 def test_nan_stops(shards, tmp_path, monkeypatch):
     def poisoned(model, batch):
         loss = causal_lm(model, batch)
