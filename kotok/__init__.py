@@ -12,6 +12,7 @@ __all__ = expose(
         "render": "kotok.chat",
         "prompt_ids": "kotok.chat",
         "train": "kotok.train",
+        "extend": "kotok.extend",
         "encode": "kotok.encode",
         "inspect": "kotok.inspect",
         "evaluate": "kotok.evaluate",

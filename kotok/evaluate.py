@@ -3,16 +3,24 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
+
+import numpy as np
 
 from kodata.run.errors import UsageError, UserError
-from kodata.run.flags import Flat, Fresh, Limit, Parameter, Workers, worker_count
+from kodata.run.files import atomic_open
+from kodata.run.flags import Flat, Fresh, Limit, Parameter, Seed, Workers, worker_count
 from kodata.run.folder import open_run
 from kodata.run.progress import progress
 from kodata.run.result import Result
+from kotok.comparison import Compared, told
+from kotok.conllu import gold_of, read_conllu
+from kotok.foreign import Judged, open_any
+from kotok.gguf import pattern_name
 from kotok.holdout import check_share, held_out, holdout_key
+from kotok.measure import Gold, Measured, bootstrap, encode_speed, hangul_places, measure
 from kotok.records import Text, input_files, train_texts
-from kotok.tokenizer import Tokenizer, load, show
+from kotok.vocabulary import suspicious, syllables_whole
 
 
 @dataclass(kw_only=True, slots=True)
@@ -25,18 +33,27 @@ class EvalConfig:
     """이만큼까지만, 아이디 해시로 고름 (at most this many characters, chosen by hash of the id)"""
     kiwi_chars: int = 200_000
     """Kiwi와 견줄 글자 수, 0 = 안 함 (characters compared with Kiwi, 0 = none)"""
+    times: int = 1000
+    """신뢰 구간에 쓰는 다시 뽑기 수, 0 = 안 함 (bootstrap draws for confidence intervals, 0 = none)"""
+    curve: bool = False
+    """어휘를 줄여 가며 길이도 잼 (also the length with the vocabulary cut down, a curve)"""
 
     def __post_init__(self) -> None:
         check_share(self.val)
-        if self.max_chars < 1 or self.kiwi_chars < 0:
+        if self.max_chars < 1 or self.kiwi_chars < 0 or self.times < 0:
             raise UsageError(
-                f"글자 수는 0보다 큽니다 (must be positive): --max-chars {self.max_chars}, --kiwi-chars {self.kiwi_chars}"
+                f"글자 수는 0보다 큽니다 (must be positive): --max-chars {self.max_chars}, --kiwi-chars {self.kiwi_chars}, --times {self.times}"
             )
 
 
 def evaluate(
     tokenizers: Annotated[
-        list[str], Parameter(help="토크나이저 폴더들 (tokenizer folders, Hugging Face's too)", negative=())
+        list[str],
+        Parameter(
+            help="토크나이저들: 폴더, tokenizer.json, .tiktoken, tekken.json, .model, .gguf; 이름=경로 도 됨 "
+            "(tokenizers of any make, NAME=PATH to name one)",
+            negative=(),
+        ),
     ],
     /,
     *,
@@ -44,19 +61,30 @@ def evaluate(
         list[str],
         Parameter(name=["--on"], consume_multiple=True, negative=(), help="재어 볼 글 (texts to measure on)"),
     ],
+    gold: Annotated[
+        list[str] | None,
+        Parameter(
+            name=["--gold"],
+            consume_multiple=True,
+            negative=(),
+            help="사람이 가른 형태소: UD 한국어 .conllu (morphemes cut by people: UD Korean treebanks)",
+        ),
+    ] = None,
     output: Annotated[
         Path | None, Parameter(name=["--output", "-o"], help="출력 폴더 (output folder, optional)")
     ] = None,
     config: Annotated[EvalConfig | None, Flat] = None,
     limit: Limit = None,
     workers: Workers = 0,
+    seed: Seed = 0,
     fresh: Fresh = False,
 ) -> Result:
     """토크나이저 비교 (compare tokenizers).
 
     Characters and bytes per token, tokens per eojeol, eojeols left whole, boundary precision / recall / F1 between
-    Hangul syllables against Kiwi (agreement with an analyser, not truth; every-syllable cutting scores F1 .6), Rényi
-    efficiency, unused ids, texts not given back by decoding, encoding speed; all, and by kind or source.
+    Hangul syllables against Kiwi (agreement with an analyser, not truth; every-syllable cutting scores F1 .6) and
+    against people's morphemes, Rényi efficiency, unused and suspicious tokens, syllables that are one token, texts not
+    given back by decoding, encoding speed; all, and by kind or source, with 95 % intervals from drawing documents anew.
 
     Raises:
         UserError: a tokenizer or input is missing or not understood, or there is nothing to measure.
@@ -64,51 +92,140 @@ def evaluate(
     config = config or EvalConfig()
     files = input_files(on)
     named = _load_all(tokenizers)
+    treebanks = [Path(item) for item in gold or []]
+    for path in treebanks:
+        if not path.is_file():
+            raise UserError(f"파일이 없습니다 (no such file): {path}", "경로를 확인하십시오 (check the path)")
     if output is None:
-        return _result(named, files, config, limit, worker_count(workers))
+        return told(_compare(named, files, treebanks, config, limit, worker_count(workers), seed))
     settings = {
         **asdict(config),
         "limit": limit,
         "tokenizers": {name: t.fingerprint for name, t in named.items()},
     }
-    with open_run(output, tool="kotok", verb="eval", config=settings, inputs=files, fresh=fresh) as run:
+    inputs = [*files, *treebanks]
+    with open_run(
+        output, tool="kotok", verb="eval", config=settings, inputs=inputs, seed=seed, fresh=fresh
+    ) as run:
         if run.done:
             return run.result()
-        made = _result(named, files, config, limit, worker_count(workers))
+        made = told(_compare(named, files, treebanks, config, limit, worker_count(workers), seed))
+        from kodata.report.markdown import render
+
+        with atomic_open(run.path / "report.md", "w") as handle:
+            handle.write(render("kotok eval", made.report))
         return run.finish(summary=made.summary, report=made.report, lines=made.lines)
 
 
-def _load_all(paths: Sequence[str]) -> dict[str, Tokenizer]:
-    named: dict[str, Tokenizer] = {}
-    for item in paths:
-        path = Path(item)
-        name = path.name if path.name != "tokenizer.json" else path.resolve().parent.name
+def _load_all(items: Sequence[str]) -> dict[str, Judged]:
+    named: dict[str, Judged] = {}
+    for item in items:
+        name, _, rest = item.partition("=")
+        path = Path(rest) if rest and not Path(item).exists() else Path(item)
+        if path == Path(item):
+            plain = path.name in ("tokenizer.json", "tokenizer.model", "tekken.json")
+            name = path.resolve().parent.name if plain else path.name
         while name in named:
             name += "'"
-        named[name] = load(path)
+        named[name] = open_any(path)
+    if not named:
+        raise UsageError("토크나이저를 하나 이상 주십시오 (give at least one tokenizer)")
     return named
 
 
-def _result(
-    named: dict[str, Tokenizer], files: Sequence[Path], config: EvalConfig, limit: int | None, workers: int
-) -> Result:
-    from kotok.measure import Measured, encode_speed, measure
-
+def _compare(
+    named: dict[str, Judged],
+    files: Sequence[Path],
+    treebanks: Sequence[Path],
+    config: EvalConfig,
+    limit: int | None,
+    workers: int,
+    seed: int,
+) -> list[Compared]:
+    """Everything measured, a tokenizer each."""
     texts = _texts(files, config, limit)
     if not texts:
         raise UserError(
             "재어 볼 글이 없습니다 (no text to measure on)",
             "--on 과 --val, --limit 를 확인하십시오 (check --on, --val, --limit)",
         )
-    gold = _gold(texts, config.kiwi_chars, workers)
-    measured: dict[str, Measured] = {}
-    speeds: dict[str, float] = {}
+    human, unplaced = _human(treebanks)
+    kiwi = _gold(texts, config.kiwi_chars, workers)
+    out = []
     with progress("재기 (measuring)", total=len(named), unit="토크나이저") as bar:
         for name, tokenizer in named.items():
-            speeds[name] = encode_speed(tokenizer, [text for _, text in texts])
-            measured[name] = measure(tokenizer, texts, gold)
+            measured = measure(tokenizer, texts, kiwi)
+            people = measure(tokenizer, [("human", text) for text in human], human) if human else None
+            out.append(
+                Compared(
+                    name=name,
+                    tokenizer=tokenizer,
+                    measured=measured,
+                    people=people,
+                    unplaced=unplaced,
+                    speed=encode_speed(tokenizer, [text for _, text in texts]),
+                    syllables=syllables_whole(tokenizer),
+                    suspicious=suspicious(tokenizer),
+                    curve=_curve(tokenizer, [text for _, text in texts]) if config.curve else [],
+                )
+            )
             bar.advance(1)
-    return _told(named, measured, speeds)
+    if config.times:
+        _resample(out, config.times, seed)
+    return out
+
+
+FEWEST = 5
+"""Texts a group needs for an interval: drawing anew from fewer says nothing."""
+
+
+def _resample(compared: Sequence[Compared], times: int, seed: int) -> None:
+    """Fill in the resampled rates: of all texts, of each group, of the sentences with people's morphemes."""
+    first = compared[0].measured
+    for c, made in zip(compared, bootstrap([c.measured.rows for c in compared], seed, times), strict=True):
+        c.draws[""] = made
+    for group in dict.fromkeys(first.names):
+        where = [n for n, name in enumerate(first.names) if name == group]
+        if len(where) < FEWEST:
+            continue
+        drawn = bootstrap([c.measured.rows[where] for c in compared], seed, times)
+        for c, made in zip(compared, drawn, strict=True):
+            c.draws[group] = made
+    people: list[Measured] = [c.people for c in compared if c.people is not None]
+    if people:
+        drawn = bootstrap([p.rows for p in people], seed, times)
+        for c, made in zip(compared, drawn, strict=True):
+            c.draws["human gold"] = made
+
+
+CURVE = tuple(1 << n for n in range(10, 20))
+
+
+def _curve(tokenizer: Judged, texts: Sequence[str]) -> list[tuple[int, float]]:
+    """(vocabulary, characters per token) with only the first merges of a byte-level BPE of ours, and with all of them.
+
+    Of the staged kind this is the vocabulary cut down, not one trained at that size: its early merges are the ones
+    inside morphemes.
+    """
+    from kotok.tokenizer import Tokenizer, build
+
+    chars = sum(map(len, texts))
+    points = []
+    if isinstance(tokenizer, Tokenizer) and tokenizer.merges is not None:
+        pattern = pattern_name(tokenizer.spec) or "llama-bpe"
+        for size in CURVE:
+            kept = [m for m in tokenizer.merges if m[2] < size - len(tokenizer.control)]
+            if size < tokenizer.vocab_size:
+                points.append((size, chars / max(len(build(kept, pattern).encode_flat(texts)[0]), 1)))
+    points.append((tokenizer.vocab_size, chars / max(len(tokenizer.encode_flat(texts)[0]), 1)))
+    return points
+
+
+def _human(treebanks: Sequence[Path]) -> tuple[dict[str, Gold], float]:
+    """Gold of all treebanks, and the share of eojeols with Hangul that have no places."""
+    sentences = [s for path in treebanks for s in read_conllu(path)]
+    eojeols = sum(s.eojeols for s in sentences)
+    return gold_of(sentences), sum(s.unplaced for s in sentences) / max(eojeols, 1)
 
 
 def _texts(files: Sequence[Path], config: EvalConfig, limit: int | None) -> list[tuple[str, str]]:
@@ -139,7 +256,7 @@ def _texts(files: Sequence[Path], config: EvalConfig, limit: int | None) -> list
     return [(group, text) for _, group, text in kept]
 
 
-def _gold(texts: Sequence[tuple[str, str]], chars: int, workers: int) -> dict[str, list[int]]:
+def _gold(texts: Sequence[tuple[str, str]], chars: int, workers: int) -> dict[str, Gold]:
     """Kiwi's morpheme beginnings for a sample of the texts, taken in turn from every group."""
     if chars == 0:
         return {}
@@ -158,99 +275,7 @@ def _gold(texts: Sequence[tuple[str, str]], chars: int, workers: int) -> dict[st
                     chosen.append(text)
                     room -= len(text)
     kiwi = load_kiwi(workers)
-    return {text: sorted(places) for text, places in zip(chosen, text_boundaries(kiwi, chosen), strict=True)}
-
-
-COLUMNS = {
-    "chars_per_token": "글자/토큰 (chars per token)",
-    "bytes_per_token": "바이트/토큰 (bytes per token)",
-    "tokens_per_eojeol": "토큰/어절 (tokens per eojeol)",
-    "whole_eojeols": "온 어절 (whole eojeols)",
-    "boundary_precision": "경계 정밀도 (boundary P)",
-    "boundary_recall": "재현율 (R)",
-    "boundary_f1": "F1",
-}
-
-
-def _told(named: dict[str, Tokenizer], measured: dict[str, Any], speeds: dict[str, float]) -> Result:
-    from kodata.report import blocks
-    from kotok.train import SENTENCES
-
-    summary: dict[str, Any] = {"tokenizers": {}}
-    rows, lines = [], []
-    for name, tokenizer in named.items():
-        m = measured[name]
-        total = m.total
-        control = len(tokenizer.control)
-        unused = int((m.uses == 0).sum()) - control
-        facts = {
-            "vocab_size": tokenizer.vocab_size,
-            "kind": tokenizer.kind,
-            **total.rates(),
-            "renyi": m.renyi(),
-            "unused": unused,
-            "texts": total.texts,
-            "round_trip_failures": total.lost,
-            "encode_mb_per_second": speeds[name],
-            "groups": {group: {"chars": c.chars, **c.rates()} for group, c in sorted(m.groups.items())},
-        }
-        summary["tokenizers"][name] = facts
-        rows.append(
-            [
-                name,
-                tokenizer.vocab_size,
-                *(_round(facts[k]) for k in COLUMNS),
-                _round(facts["renyi"]),
-                unused,
-                total.lost,
-                round(speeds[name], 2),
-            ]
-        )
-    columns = [
-        "토크나이저 (tokenizer)",
-        "어휘 (vocabulary)",
-        *COLUMNS.values(),
-        "레니 효율 (Rényi)",
-        "안 쓴 번호 (unused ids)",
-        "못 되돌린 글 (not given back)",
-        "인코딩 MB/s (one thread)",
-    ]
-    groups = sorted({g for m in measured.values() for g in m.groups})
-    by_group = [
-        [group, *(_round(measured[name].groups[group].rates()["chars_per_token"]) for name in named)]
-        for group in groups
-    ]
-    first = next(iter(measured.values())).total
-    note = f"글 (texts) {first.texts:,}, 글자 (characters) {first.chars:,}. 경계는 Kiwi와의 일치이지 정답이 아님 (agreement with Kiwi, not truth)."
-    report = [
-        blocks.table("비교 (comparison)", columns, rows, note),
-        blocks.table(
-            "종류·출처별 글자/토큰 (characters per token by kind or source)",
-            ["종류 (kind)", *named],
-            by_group,
-        ),
-    ]
-    for sentence in SENTENCES:
-        report.append(
-            blocks.tokens(
-                "같은 문장 (the same sentence)",
-                [
-                    {
-                        "label": name,
-                        "tokens": [(show(t.token(i)), n % 6) for n, i in enumerate(t.encode(sentence))],
-                    }
-                    for name, t in named.items()
-                ],
-            )
-        )
-    width = max(len(name) for name in named)
-    short = ["c/t", "B/t", "t/eoj", "whole", "P", "R", "F1", "Rényi", "unused", "lost", "MB/s"]
-    lines.append(" " * width + "  " + "".join(f"{c:>9}" for c in ["vocab", *short]))
-    for row in rows:
-        lines.append(f"{row[0]:<{width}}  " + "".join(f"{'-' if v is None else v:>9}" for v in row[1:]))
-    lines.append(note)
-    return Result(summary=summary, report=report, lines=lines)
-
-
-def _round(value: float) -> float | None:
-    return None if value != value else round(value, 4)
+    return {
+        text: (np.array(sorted(places), dtype=np.int64), hangul_places(text))
+        for text, places in zip(chosen, text_boundaries(kiwi, chosen), strict=True)
+    }

@@ -3,13 +3,17 @@
 The template is rendered as transformers does it. Control tokens count where the template writes them; what a message holds is
 guarded before and stays text. Text is cut at control tokens and at the edges of learned spans, and each stretch is
 encoded by itself, so no merge crosses the edge of what is learned.
+
+A template is a program that came with somebody's tokenizer: it runs in jinja's sandbox, and its loop steps and calls are
+counted, so that none runs for ever.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +27,10 @@ if TYPE_CHECKING:
 OPEN, CLOSE, GUARD = "\ue0f0", "\ue0f1", "\ue0f2"
 """Private characters around a learned span, and inside a control string that somebody typed."""
 MAX_TEMPLATE_CHARS = 100_000
+MAX_STEPS = 1_000_000
+"""Loop steps and calls of one rendering."""
+MAX_RESULT = 1 << 24
+"""Characters of a repeated text, bits of a power."""
 EXAMPLE = (
     "{% for m in messages %}{% if m.role == 'assistant' %}{% generation %}{{ m.content + eos_token }}{% endgeneration %}"
     "{% else %}{{ m.role + ': ' + m.content }}{% endif %}{% endfor %}"
@@ -59,11 +67,65 @@ def check_template(text: str, name: str) -> None:
     _compiled(text, name)
 
 
+_left = threading.local()
+"""`steps`: what this thread's rendering may still do."""
+
+
+def _spend() -> None:
+    from jinja2 import TemplateRuntimeError
+
+    _left.steps -= 1
+    if _left.steps < 0:
+        raise TemplateRuntimeError(
+            f"{MAX_STEPS:,}걸음을 넘습니다 (more than {MAX_STEPS:,} loop steps and calls)"
+        )
+
+
+def _counted(items: Any) -> Iterator[Any]:
+    for item in items:
+        _spend()
+        yield item
+
+
+def _bounded(operator: str, left: Any, right: Any) -> None:
+    """Refuse a product or power whose result is too large to compute."""
+    from jinja2 import TemplateRuntimeError
+
+    size = 0
+    if operator == "*":
+        for value, times in ((left, right), (right, left)):
+            if isinstance(value, str | list | tuple) and isinstance(times, int):
+                size = len(value) * times
+    elif isinstance(left, int) and isinstance(right, int):
+        size = left.bit_length() * right
+    if size > MAX_RESULT:
+        raise TemplateRuntimeError(f"결과가 너무 큽니다 (result too large): {operator}")
+
+
 @lru_cache(maxsize=16)
 def _compiled(text: str, name: str = "") -> Any:
     from jinja2 import TemplateError, nodes
     from jinja2.ext import Extension, loopcontrols
     from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    class Bounded(ImmutableSandboxedEnvironment):
+        """Counts loop steps and calls."""
+
+        intercepted_binops = frozenset(["*", "**"])
+
+        def _parse(self, source: str, name: Any, filename: Any) -> nodes.Template:
+            tree = super()._parse(source, name, filename)
+            for loop in tree.find_all(nodes.For):
+                loop.iter = nodes.Filter(loop.iter, "_counted", [], [], None, None, lineno=loop.lineno)
+            return tree
+
+        def call(self, context: Any, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
+            _spend()
+            return super().call(context, obj, *args, **kwargs)
+
+        def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+            _bounded(operator, left, right)
+            return super().call_binop(context, operator, left, right)
 
     class Generation(Extension):
         """`{% generation %}`: the body between two marks."""
@@ -81,14 +143,17 @@ def _compiled(text: str, name: str = "") -> Any:
     def refuse(message: str) -> str:
         raise TemplateError(message)
 
-    env = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
-    )
+    env = Bounded(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols])
+    env.filters["_counted"] = _counted
     env.filters["tojson"] = lambda value, indent=None: json.dumps(value, ensure_ascii=False, indent=indent)
     env.globals["raise_exception"] = refuse
     try:
         return env.from_string(text)
-    except TemplateError as error:
+    except (
+        TemplateError,
+        SyntaxError,
+        RecursionError,
+    ) as error:  # the latter two: blocks in blocks in blocks
         raise UserError(
             f"대화 틀을 해석할 수 없습니다 (cannot parse the chat template): {name}: {error}",
             f"예 (e.g.): {EXAMPLE}",
@@ -133,11 +198,15 @@ def _rendered(
             )
         content = typed.sub(lambda m: m[0][0] + GUARD + m[0][1:], turn.content) if typed else turn.content
         messages.append({"role": turn.role, "content": content, **({} if turn.train else {"train": False})})
+    template = _compiled(text)
+    _left.steps = MAX_STEPS
     try:
-        return _compiled(text).render(messages=messages, add_generation_prompt=generation, **names)
-    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
+        return template.render(messages=messages, add_generation_prompt=generation, **names)
+    except (
+        TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError, MemoryError,
+    ) as error:  # fmt: skip
         raise UserError(
-            f"대화 틀이 이 대화를 받지 않습니다 (the chat template refuses this chat): {error}",
+            f"대화 틀이 이 대화를 받지 않습니다 (the chat template refuses this chat): {error or type(error).__name__}",
             "역할의 차례와 틀을 확인하십시오 (check the roles and the template)",
         ) from None
 

@@ -1,22 +1,38 @@
-"""What is measured of a tokenizer on texts: lengths, cuts inside eojeols, agreement with Kiwi, use of the vocabulary."""
+"""What is measured of a tokenizer on texts: lengths, cuts inside eojeols, agreement with analysers, use of the vocabulary."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
-from kotok.tokenizer import Tokenizer
+from kotok.foreign import Judged
 
 RENYI_ALPHA = 2.5
 
 
+FIELDS = ("texts", "chars", "bytes", "tokens", "eojeols", "whole", "lost", "hits", "ours", "gold")
+"""What is summed over texts. whole: eojeols without a token boundary inside; lost: texts that decode(encode(text)) does
+not give back; on the texts with gold, between two Hangul syllables: hits where both cut, ours token boundaries, gold
+morpheme beginnings."""
+RATES = (
+    "chars_per_token",
+    "bytes_per_token",
+    "tokens_per_eojeol",
+    "whole_eojeols",
+    "boundary_precision",
+    "boundary_recall",
+    "boundary_f1",
+)
+Gold = tuple[np.ndarray, np.ndarray]
+"""(places where a morpheme begins, all places that were judged), character positions between two Hangul syllables."""
+
+
 @dataclass(slots=True)
 class Counts:
-    """Sums over texts; `+=` adds two."""
+    """Sums over texts, one of each of `FIELDS`."""
 
     texts: int = 0
     chars: int = 0
@@ -24,53 +40,55 @@ class Counts:
     tokens: int = 0
     eojeols: int = 0
     whole: int = 0
-    """Eojeols without a token boundary inside."""
     lost: int = 0
-    """Texts that decode(encode(text)) does not give back."""
     hits: int = 0
-    """Boundaries between two Hangul syllables where Kiwi begins a morpheme too."""
     ours: int = 0
-    """Token boundaries between two Hangul syllables, on the Kiwi sample."""
     gold: int = 0
-    """Kiwi's."""
-
-    def __iadd__(self, other: Counts) -> Counts:
-        for name in self.__dataclass_fields__:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        return self
 
     def rates(self) -> dict[str, float]:
         """The shares and means people compare."""
-        precision = self.hits / self.ours if self.ours else float("nan")
-        recall = self.hits / self.gold if self.gold else float("nan")
-        both = precision + recall
-        return {
-            "chars_per_token": self.chars / max(self.tokens, 1),
-            "bytes_per_token": self.bytes / max(self.tokens, 1),
-            "tokens_per_eojeol": self.tokens / max(self.eojeols, 1),
-            "whole_eojeols": self.whole / max(self.eojeols, 1),
-            "boundary_precision": precision,
-            "boundary_recall": recall,
-            "boundary_f1": 2 * precision * recall / both if both > 0 else float("nan"),
-        }
+        sums = np.array([[getattr(self, name) for name in FIELDS]], dtype=np.float64)
+        return {name: float(value) for name, value in zip(RATES, rates(sums)[0], strict=True)}
+
+
+def rates(sums: np.ndarray) -> np.ndarray:
+    """(n, len(RATES)) of (n, len(FIELDS)) sums; NaN where nothing was counted."""
+    _, chars, size, tokens, eojeols, whole, _, hits, ours, gold = sums.T.astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        precision, recall = hits / ours, hits / gold
+        parts = [
+            chars / np.maximum(tokens, 1),
+            size / np.maximum(tokens, 1),
+            tokens / np.maximum(eojeols, 1),
+            whole / np.maximum(eojeols, 1),
+            precision,
+            recall,
+            2 * precision * recall / (precision + recall),
+        ]
+    return np.stack(parts, axis=1)
 
 
 @dataclass(slots=True)
 class Measured:
     """One tokenizer on all texts."""
 
-    groups: dict[str, Counts] = field(default_factory=dict)
+    names: list[str] = field(default_factory=list)
+    """The group of each text."""
+    rows: np.ndarray = field(default_factory=lambda: np.zeros((0, len(FIELDS)), dtype=np.int64))
+    """(texts, len(FIELDS)): what was counted in each."""
     uses: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     """How often each id was used, (vocab_size,)."""
-    seconds: float = 0.0
-    """Of encoding, one thread."""
+
+    @property
+    def groups(self) -> dict[str, Counts]:
+        """Sums by group."""
+        names = np.array(self.names, dtype=object)
+        return {name: Counts(*self.rows[names == name].sum(0).tolist()) for name in dict.fromkeys(self.names)}
 
     @property
     def total(self) -> Counts:
-        out = Counts()
-        for counts in self.groups.values():
-            out += counts
-        return out
+        """Sums over all texts."""
+        return Counts(*self.rows.sum(0).tolist())
 
     def renyi(self) -> float:
         """Rényi efficiency of the unigram distribution, alpha 2.5 (Zouhar et al. 2023), over log of the vocabulary."""
@@ -80,46 +98,62 @@ class Measured:
         return float(np.log((p**RENYI_ALPHA).sum()) / (1 - RENYI_ALPHA) / np.log(len(self.uses)))
 
 
+def bootstrap(rows: Sequence[np.ndarray], seed: int, times: int = 1000) -> list[np.ndarray]:
+    """For each tokenizer's (texts, FIELDS) rows: (times, RATES), of texts drawn anew with replacement.
+
+    The same draws serve every tokenizer, so differences between two results are paired.
+    """
+    texts = len(rows[0])
+    stacked = np.concatenate([r.astype(np.float64) for r in rows], axis=1)
+    sums = np.empty((times, stacked.shape[1]))
+    random = np.random.default_rng(seed)
+    for n in range(times):
+        sums[n] = np.bincount(random.integers(0, texts, texts), minlength=texts) @ stacked
+    width = len(FIELDS)
+    return [rates(sums[:, k * width : (k + 1) * width]) for k in range(len(rows))]
+
+
+def interval(values: np.ndarray) -> tuple[float, float] | None:
+    """The middle 95 % of resampled values; None where one is missing."""
+    if not np.isfinite(values).all():
+        return None
+    low, high = np.percentile(values, [2.5, 97.5])
+    return float(low), float(high)
+
+
 def measure(
-    tokenizer: Tokenizer, texts: Iterable[tuple[str, str]], gold: Mapping[str, Sequence[int]] | None = None
+    tokenizer: Judged, texts: Iterable[tuple[str, str]], gold: Mapping[str, Gold] | None = None
 ) -> Measured:
-    """Measure (group, text) pairs. `gold`: for some texts, where Kiwi begins a morpheme between Hangul syllables."""
+    """Measure (group, text) pairs, of which some have gold morpheme boundaries."""
     gold = gold or {}
-    out = Measured(uses=np.zeros(tokenizer.vocab_size, dtype=np.int64))
+    names: list[str] = []
+    rows: list[tuple[int, ...]] = []
+    uses = np.zeros(tokenizer.vocab_size, dtype=np.int64)
     for group, text in texts:
-        counts = out.groups.setdefault(group, Counts())
-        begin = time.perf_counter()
         ids, boundaries, cut_chars = encode_with_boundaries(tokenizer, text)
-        out.seconds += time.perf_counter() - begin
-        out.uses += np.bincount(ids, minlength=tokenizer.vocab_size)
+        uses += np.bincount(ids, minlength=tokenizer.vocab_size)
         eojeols, whole = whole_eojeols(text, boundaries, cut_chars)
-        counts.texts += 1
-        counts.chars += len(text)
-        counts.bytes += len(text.encode())
-        counts.tokens += len(ids)
-        counts.eojeols += eojeols
-        counts.whole += whole
-        counts.lost += tokenizer.decode(ids.tolist()) != text
+        lost = int(tokenizer.decode(ids.tolist()) != text)
+        hits = ours = places = 0
         if text in gold:
-            inside = np.intersect1d(boundaries, hangul_places(text))
-            counts.ours += len(inside)
-            counts.gold += len(gold[text])
-            counts.hits += len(np.intersect1d(inside, np.asarray(gold[text], dtype=np.int64)))
-    return out
+            begins, judged = gold[text]
+            inside = np.intersect1d(boundaries, judged)
+            hits, ours, places = len(np.intersect1d(inside, begins)), len(inside), len(begins)
+        names.append(group)
+        rows.append((1, len(text), len(text.encode()), len(ids), eojeols, whole, lost, hits, ours, places))
+    return Measured(names, np.array(rows, dtype=np.int64).reshape(-1, len(FIELDS)), uses)
 
 
-def encode_with_boundaries(tokenizer: Tokenizer, text: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def encode_with_boundaries(tokenizer: Judged, text: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(ids, character positions where a token ends, indices of characters that are cut in pieces)."""
-    if tokenizer.merges is None:
-        encoding = tokenizer._hf.encode(text, add_special_tokens=False)
-        spans = np.asarray(encoding.offsets, dtype=np.int64).reshape(-1, 2)
+    if not tokenizer.byte_exact:
+        ids, spans = tokenizer.spans(text)
         again = (
             np.flatnonzero(spans[1:, 0] < spans[:-1, 1]) + 1
             if len(spans) > 1
             else np.zeros(0, dtype=np.int64)
         )
-        edges = np.unique(spans)
-        return np.asarray(encoding.ids, dtype=np.int64), edges, np.unique(spans[again, 0])
+        return ids, np.unique(spans), np.unique(spans[again, 0])
     ids = tokenizer.encode_flat([text])[0].astype(np.int64)
     ends = np.cumsum(tokenizer.token_bytes()[ids], dtype=np.int64)
     data = np.frombuffer(text.encode(), dtype=np.uint8)
@@ -154,12 +188,15 @@ def hangul_places(text: str) -> np.ndarray:
     return np.flatnonzero(hangul[1:] & hangul[:-1]) + 1
 
 
-def encode_speed(tokenizer: Tokenizer, texts: Sequence[str]) -> float:
-    """MB of UTF-8 a second, one thread, the first pass over these texts by a fresh encoder."""
-    fresh: Any = Tokenizer(tokenizer.spec, tokenizer.config)
-    fresh.encode("가")
-    size = sum(len(t.encode()) for t in texts)
-    begin = time.perf_counter()
-    for start in range(0, len(texts), 256):
-        fresh.encode_flat(list(texts[start : start + 256]))
-    return size / 1e6 / max(time.perf_counter() - begin, 1e-9)
+def encode_speed(tokenizer: Judged, texts: Sequence[str], least: float = 0.2) -> float:
+    """MB of UTF-8 a CPU-second (all threads counted), first passes over these texts by encoders without a cache."""
+    size, seconds = 0, 0.0
+    while seconds < least and size < 50_000_000:
+        fresh = tokenizer.anew()
+        fresh.encode("가")
+        begin = time.process_time()
+        for start in range(0, len(texts), 256):
+            fresh.encode_flat(list(texts[start : start + 256]))
+        seconds += time.process_time() - begin
+        size += max(sum(len(t.encode()) for t in texts), 1)
+    return size / 1e6 / max(seconds, 1e-9)

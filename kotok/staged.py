@@ -8,7 +8,7 @@ token by token). Encoding knows nothing of morphemes: it applies the merges in o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,15 +44,22 @@ def train_staged(
     kiwi: Future[Any] | None,
     tick: Callable[[str, int], None] = lambda stage, n: None,
     cut: Staged | None = None,
+    base: Sequence[Merge] = (),
 ) -> Staged:
     """Merges until `tokens` ids exist (fewer when the corpus has no more pairs).
 
     share: of the merges, learned inside morphemes (0: plain BPE, Kiwi is not asked). min_type_count: rarer types are
     left out of the first stage. cut: an earlier result on the same words, whose pieces are used again.
+    base: merges that come first; `share` is of those learned on top of them.
     """
     if share <= 0:
         merges = train_merges(
-            words, tokens, min_count=MIN_PAIR_COUNT, whole_chars=True, tick=lambda n: tick("all", n)
+            words,
+            tokens,
+            min_count=MIN_PAIR_COUNT,
+            whole_chars=True,
+            base=base,
+            tick=lambda n: tick("all", n),
         )
         return Staged(merges, len(token_strings(merges)))
     if cut is not None and cut.pieces is not None:
@@ -60,14 +67,16 @@ def train_staged(
     else:
         assert kiwi is not None
         pieces, asked = cut_pieces(words, kiwi, min_type_count, lambda n: tick("kiwi", n))
+    known = len(token_strings(base))
     first = train_merges(
         pieces,
-        256 + round((tokens - 256) * share),
+        known + round((tokens - known) * share),
         min_count=MIN_PAIR_COUNT,
         whole_chars=True,
+        base=base,
         tick=lambda n: tick("inside", n),
     )
-    inside = len(token_strings(first)) - 256
+    inside = len(token_strings(first)) - known
     merges = train_merges(
         words,
         tokens,

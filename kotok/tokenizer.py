@@ -281,6 +281,21 @@ class Tokenizer:
         ids = np.fromiter((i for row in rows for i in row), dtype=np.uint32)
         return ids, np.cumsum([len(row) for row in rows], dtype=np.uint64)
 
+    @property
+    def byte_exact(self) -> bool:
+        """Whether the bytes of the tokens, end to end, are the text: byte-level BPE of ours."""
+        return self.merges is not None
+
+    def spans(self, text: str) -> tuple[np.ndarray, np.ndarray]:
+        """(ids, (n, 2) character positions each token covers), by the `tokenizers` library."""
+        encoding = self._hf.encode(text, add_special_tokens=False)
+        spans = np.asarray(encoding.offsets, dtype=np.int64).reshape(-1, 2)
+        return np.asarray(encoding.ids, dtype=np.int64), spans
+
+    def anew(self) -> Tokenizer:
+        """The same with an empty cache, for timing."""
+        return Tokenizer(self.spec, self.config)
+
     # -- ids to text --------------------------------------------------------------------------------------------------
 
     def decode_bytes(self, ids: Iterable[int], skip_special: bool = False) -> bytes:

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,6 +20,7 @@ from kotok.tokenizer_json import CONTROL
 
 Algorithm = Literal["staged-bbpe", "bbpe", "spm-bpe", "spm-unigram", "wordpiece"]
 SMALLEST = 512
+MOST_REPEATS = 100
 
 
 @dataclass(kw_only=True, slots=True)
@@ -42,6 +43,10 @@ class TrainConfig:
     """학습에서 빼는 몫, kotok encode와 같은 문서 (share held out, the same documents as kotok encode)"""
     sample: float = 1.0
     """읽을 문서의 몫, 아이디 해시로 고름 (share of documents to learn from, chosen by hash)"""
+    weights: dict[str, float] = field(default_factory=dict)
+    """출처나 종류의 무게: --weights.wiki 2 는 두 번, 0.5 는 절반만 읽음 (weight of a source or kind: read twice, or half of it)"""
+    gguf: bool = False
+    """llama.cpp 용 vocab.gguf 도 씀 (also write vocab.gguf for llama.cpp)"""
 
     def __post_init__(self) -> None:
         check_share(self.val)
@@ -57,6 +62,16 @@ class TrainConfig:
             raise UsageError(f"--share 는 0과 1 사이입니다 (must be between 0 and 1): {self.share}")
         if self.min_type_count < 1:
             raise UsageError(f"--min-type-count 는 1 이상입니다 (must be 1 or more): {self.min_type_count}")
+        wrong = {k: w for k, w in self.weights.items() if not 0 <= w <= MOST_REPEATS}
+        if wrong:
+            raise UsageError(
+                f"--weights 는 0과 {MOST_REPEATS} 사이입니다 (must be between 0 and {MOST_REPEATS}): {wrong}"
+            )
+        if self.gguf and self.algorithm not in ("staged-bbpe", "bbpe"):
+            raise UsageError(
+                f"--gguf 는 바이트 단위 BPE 에만 됩니다 (byte-level BPE only): {self.algorithm}",
+                "--algorithm staged-bbpe",
+            )
         if not 0 < self.sample <= 1:
             raise UsageError(
                 f"--sample 은 0보다 크고 1 이하입니다 (must be above 0, at most 1): {self.sample}"
@@ -105,6 +120,10 @@ def train(
 
             made, facts = train_other(lambda: _documents(files, config, limit), config, run.path)
         made.config["chat_template"] = _chat_template(config.template)
+        if config.gguf:
+            from kotok.gguf import write_vocabulary
+
+            write_vocabulary(made, run.path / "vocab.gguf")
         made.save(run.path)
         return _finish(run, made, config, facts)
 
@@ -120,8 +139,14 @@ def _chat_template(name: Template) -> str:
 
 
 def _documents(files: list[Path], config: TrainConfig, limit: int | None) -> Iterator[Text]:
-    """Documents to learn from: sampled, hold-out left out, at most `limit`."""
+    """Documents to learn from: sampled, hold-out left out, at most `limit`, each as often as its weight says.
+
+    A weight of 2.5 reads every document twice and half of them, chosen by hash, a third time. Raises UserError at the
+    end for a weight that named nothing.
+    """
     taken = 0
+    named: set[str] = set()
+    sources: dict[str, None] = {}
     for file in files:
         for document in train_texts(file):
             if limit is not None and taken >= limit:
@@ -132,7 +157,23 @@ def _documents(files: list[Path], config: TrainConfig, limit: int | None) -> Ite
             ):
                 continue
             taken += 1
-            yield document
+            if not config.weights:
+                yield document
+                continue
+            names = (document.source, str(document.meta.get("kind")))
+            if len(sources) < 20:
+                sources.update(dict.fromkeys(names))
+            name = next((n for n in names if n in config.weights), "")
+            named.add(name)
+            weight = config.weights.get(name, 1.0)
+            for _ in range(int(weight) + held_out("weight:" + key, weight % 1)):
+                yield document
+    unknown = sorted(config.weights.keys() - named)
+    if unknown:
+        raise UserError(
+            f"--weights 의 이름과 같은 출처나 종류가 없습니다 (no such source or kind): {', '.join(unknown)}",
+            f"있는 이름 (names there are): {', '.join(sources)}",
+        )
 
 
 def _train_bbpe(
@@ -228,6 +269,7 @@ def too_large(wanted: int, largest: int) -> UserError:
 
 def _finish(run: RunFolder, made: Tokenizer, config: TrainConfig, facts: dict[str, Any]) -> Result:
     from kodata.report import blocks
+    from kotok.comparison import SENTENCES
 
     if made.vocab_size != config.vocab_size:
         raise AssertionError(f"{made.vocab_size} ids made, {config.vocab_size} wanted")
@@ -258,34 +300,46 @@ def _finish(run: RunFolder, made: Tokenizer, config: TrainConfig, facts: dict[st
     return run.finish(summary=summary, report=report, lines=lines)
 
 
-SENTENCES = [
-    "한국어 형태소의 경계를 되도록 지키면서도 길이는 거의 늘리지 않습니다.",
-    "어제 도서관에서 빌린 책을 오늘까지 반납하셨어야 했다고 전해 들었습니다.",
-]
-
-
 def _plan(files: list[Path], config: TrainConfig) -> Result:
-    """Read 200 documents and say what the whole would take."""
+    """Read 200 documents, of every file alike, and say what the whole would take."""
     import time
+    from dataclasses import replace
     from itertools import islice
 
     from kotok.words import WordCounts
 
     begin = time.monotonic()
     counts = WordCounts(config.pattern)
-    for document in islice(_documents(files, config, None), 200):
-        counts.add(document.text, document.id)
+    sources: dict[str, int] = {}
+    plain = replace(config, weights={}, val=0.0, sample=1.0)
+    each = max(1, -(-200 // max(len(files), 1)))
+    for file in files:
+        for document in islice(_documents([file], plain, None), each):
+            counts.add(document.text, document.id)
+            name = str(document.meta.get("kind") or document.source)
+            sources[name] = sources.get(name, 0) + 1
     counts.words()
     seconds = max(time.monotonic() - begin, 1e-3)
     disk = sum(f.stat().st_size for f in files)
     packed = sum(f.stat().st_size * (4 if f.suffix in (".gz", ".zst", ".parquet") else 1) for f in files)
+    used = packed * config.sample * (1 - config.val)
+    memory = 450 + 2 * (used / 1e6) ** 0.8
     lines = [
         f"계획 (plan): 파일 (files) {len(files)}, 디스크 (on disk) {disk / 1e6:,.1f} MB, 글 약 (text about) {packed / 1e6:,.0f} MB",
-        f"시험 (tried): 문서 (documents) {counts.documents}, 글자 (characters) {counts.chars:,}, {seconds:.1f} s",
-        f"짐작 (estimate): 시간 약 (time about) {20 + packed / 40e6:,.0f} s, 기억 약 (memory about) {450 + 2 * (packed / 1e6) ** 0.8:,.0f} MB; "
+        f"표본 (sampling): --sample {config.sample:g}, 남김 (held out) --val {config.val:g}, "
+        f"무게 (weights) {config.weights or '모두 1 (all 1)'}: 배울 글 약 (learned from about) {used / 1e6:,.0f} MB",
+        f"시험 (tried): 문서 (documents) {counts.documents}, 글자 (characters) {counts.chars:,}, {seconds:.1f} s; "
+        f"종류·출처 (kinds or sources) {', '.join(f'{k} {n}' for k, n in list(sources.items())[:12])}",
+        f"짐작 (estimate): 시간 약 (time about) {20 + used / 40e6:,.0f} s, 기억 약 (memory about) {memory:,.0f} MB; "
         f"줄이려면 (to reduce) --sample 0.1",
         "아무것도 쓰지 않았습니다 (nothing was written)",
     ]
-    return Result(
-        summary={"files": len(files), "documents_tried": counts.documents, "text_bytes": packed}, lines=lines
-    )
+    summary = {
+        "files": len(files),
+        "documents_tried": counts.documents,
+        "text_bytes": packed,
+        "learned_bytes": int(used),
+        "memory_mb": round(memory),
+        "sources": sources,
+    }
+    return Result(summary=summary, lines=lines)

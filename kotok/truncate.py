@@ -57,6 +57,11 @@ def fit(
             out = _cut_left(tokenizer, out, max_tokens)
         else:
             out = [_cut_right(tokenizer, ids, mask, max_tokens) for ids, mask in out]
+        if len(out) > 1 and out[0][0] == out[1][0]:
+            raise NothingToLearn(
+                "truncated_away",
+                "잘라 내니 두 답이 같습니다 (both answers of the pair are the same where they are cut)",
+            )
     if not all(any(mask) for _, mask in out):
         what = (
             "잘라 내니 배울 답이 없습니다 (answer truncated away)"

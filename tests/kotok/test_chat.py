@@ -240,6 +240,16 @@ def test_truncation(tok):
         fitted(tok, [ASK, {**ANSWER, "train": False}], None, "refuse")
 
 
+def test_a_pair_whose_answers_differ_only_where_they_are_cut_is_refused(tok):
+    pair = [[ASK, {**ANSWER, "content": ANSWER["content"] * 5 + end}] for end in ("네", "아니요")]
+    rendered = render_many(tok, pair)
+    shared = next(i for i, (a, b) in enumerate(zip(rendered[0][0], rendered[1][0], strict=False)) if a != b)
+    with pytest.raises(NothingToLearn, match="are the same"):
+        fit(tok, pair, rendered, max_tokens=shared - 2, truncate="right")
+    out, cut = fit(tok, pair, rendered, max_tokens=shared + 1, truncate="right")
+    assert cut and len(out) == 2
+
+
 @settings(max_examples=100)
 @given(conversations(), st.integers(8, 60), st.sampled_from(["refuse", "oldest", "left", "right"]))
 def test_truncated_examples_always_learn_something(tok, messages, max_tokens, truncate):
@@ -452,3 +462,30 @@ def test_arrays_refuse_what_one_by_one_refuses(tok):
             render_flat(tok, [[ASK, ANSWER], [ASK, bad]])
     with pytest.raises(UserError, match=r"messages\[0\]\.content"):
         render_flat(tok, [[Turn("user", 3)]])
+
+
+@pytest.mark.parametrize(
+    ("head", "word"),
+    [
+        ("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}", "loop steps"),
+        ("{% macro f(n) %}{{ f(n) }}{{ f(n) }}{% endmacro %}{{ f(1) }}", "refuses"),
+        ("{{ 'a' * 10**11 }}", "too large"), ("{{ (9**9)**(9**9) }}", "too large"),
+        ("{{ ''.__class__.__mro__[1].__subclasses__() }}", "unsafe"),
+        ("{% include 'x' %}", "refuses"), ("{{ messages[0].content.strip(1, 2, 3) }}", "refuses"),
+        ("{{ " + "(" * 3000 + "1" + ")" * 3000 + " }}", "cannot parse"),
+        ("{% for a in b %}" * 30 + "{% endfor %}" * 30, "cannot parse"),
+    ],
+)  # fmt: skip
+def test_a_template_that_means_harm_ends_with_an_error(tok, head, word):
+    with pytest.raises(UserError, match=word):
+        render(tok, [ASK, ANSWER], custom_template(head + KOREAN, tok))
+
+
+def test_counted_loops_know_their_length(tok):
+    text = (
+        "{% for m in messages %}{{ loop.index ~ '/' ~ loop.length ~ (' 끝' if loop.last else '') ~ ': ' }}"
+        "{% if m.role == 'assistant' %}{% generation %}{{ m.content }}{% endgeneration %}{% else %}{{ m.content }}{% endif %}"
+        "{% endfor %}"
+    )
+    ids, _ = render(tok, [ASK, ANSWER], custom_template(text, tok))
+    assert tok.decode(ids) == "1/2: 책은?2/2 끝: 내일까지 반납하세요."

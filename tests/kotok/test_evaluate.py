@@ -52,7 +52,9 @@ def test_boundaries_by_hand(made):
 
 def test_counts_by_hand(made):
     text = "한국어 한국"
-    got = measure(made, [("책", text), ("책", text), ("신문", "한국")], {text: [1, 2]})
+    got = measure(
+        made, [("책", text), ("책", text), ("신문", "한국")], {text: (np.array([1, 2]), hangul_places(text))}
+    )
     total = got.total
     assert (total.texts, total.chars, total.tokens, total.eojeols, total.whole, total.lost) == (
         3,
@@ -118,7 +120,7 @@ def test_eval_report(tok_folder, corpus, tmp_path):
         assert first[key] == second[key]
     assert first["round_trip_failures"] == 0 and set(first["groups"]) == {"책", "신문"}
     kinds = [block["type"] if "type" in block else block.get("kind") for block in result.report]
-    assert kinds[:2] == ["table", "table"] and "tokens" in kinds
+    assert kinds[:2] == ["table", "intervals"] and "tokens" in kinds and kinds.count("table") == 3
     assert (tmp_path / "e/report.html").read_text().count("kotok eval") >= 1
     assert (
         evaluate(

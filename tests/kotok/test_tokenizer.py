@@ -30,7 +30,7 @@ TORTURE = [
     "".join(chr(c) for c in range(0xAC00, 0xD7A4)),
     "가" * 1_000_000,
     " " * 1_000_000 + "a",
-    "한국어 " * 250_000,
+    "한국어 " * 1_000_000,  # one line of 10 MB
 ]
 
 

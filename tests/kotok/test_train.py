@@ -122,6 +122,60 @@ def test_dry_run_limit_and_sample(corpus, tmp_path):
     assert 60 < bbpe([corpus], tmp_path / "s", vocab_size=512, sample=0.5, val=0.0).summary["documents"] < 140
 
 
+def test_weights_by_source(corpus, tmp_path):
+    """A weight of 2 is the corpus with that source twice; 0 is without it; a name that is none is refused."""
+    docs = documents()
+    twice = docs + [{**d, "id": d["id"] + "'"} for d in docs if d["source"] == "출처1"]
+    (tmp_path / "twice.jsonl").write_text("".join(json.dumps(d) + "\n" for d in twice))
+    bbpe([corpus], tmp_path / "a", weights={"출처1": 2.0}, val=0.0)
+    bbpe([tmp_path / "twice.jsonl"], tmp_path / "b", val=0.0)
+    assert load(tmp_path / "a").merges == load(tmp_path / "b").merges
+    some = bbpe([corpus], tmp_path / "c", vocab_size=512, weights={"책": 0.0, "신문": 0.5}, val=0.0)
+    assert 30 < some.summary["documents"] < 70
+    with pytest.raises(UserError, match="no such source or kind") as error:
+        bbpe([corpus], tmp_path / "d", weights={"없음": 2.0})
+    assert "출처0" in error.value.help
+    with pytest.raises(UsageError, match="between 0 and"):
+        TrainConfig(weights={"책": -1.0})
+
+
+def test_the_plan_states_sampling_and_memory(corpus, tmp_path):
+    plan = bbpe([corpus], tmp_path / "none", sample=0.5, weights={"책": 2.0}, dry_run=True)
+    text = "\n".join(plan.lines)
+    assert "--sample 0.5" in text and "'책': 2.0" in text and "memory about" in text
+    assert set(plan.summary["sources"]) == {"책", "신문"} and plan.summary["learned_bytes"] > 0
+
+
+def test_an_interrupted_training_starts_again(corpus, tmp_path, monkeypatch, capsys):
+    from kotok import staged
+
+    whole = bbpe([corpus], tmp_path / "a")
+
+    def stop(*args, **more):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(staged, "train_merges", stop)
+    with pytest.raises(KeyboardInterrupt):
+        bbpe([corpus], tmp_path / "b")
+    assert json.loads((tmp_path / "b/manifest.json").read_text())["status"] == "interrupted"
+    with pytest.raises(UserError, match="unfinished"):
+        load(tmp_path / "b")
+    monkeypatch.undo()
+    capsys.readouterr()
+    assert bbpe([corpus], tmp_path / "b").summary == whole.summary
+    assert "restarts from the beginning" in capsys.readouterr().err
+    assert (tmp_path / "a/tokenizer.json").read_bytes() == (tmp_path / "b/tokenizer.json").read_bytes()
+
+
+def test_vocabulary_for_llama_cpp(corpus, tmp_path):
+    from kotok.gguf import open_gguf
+
+    bbpe([corpus], tmp_path / "a", gguf=True)
+    assert open_gguf(tmp_path / "a/vocab.gguf").fingerprint == load(tmp_path / "a").fingerprint
+    with pytest.raises(UsageError, match="byte-level BPE only"):
+        TrainConfig(gguf=True, algorithm="spm-bpe")
+
+
 def test_staged_learns_inside_morphemes_first(corpus, tmp_path, monkeypatch):
     """With Kiwi: the same twice, workers or not, and its first merges are merges of the cut words."""
     from functools import lru_cache

@@ -1,0 +1,373 @@
+"""`kotok extend`: Korean tokens for a tokenizer that has few, its old ids and merges untouched.
+
+New merges come after all old ones, so a text is first cut exactly as before and then joined further where new merges
+apply; all of them make Hangul, so text without Hangul encodes to the same ids. New ids follow the highest old one, hence
+an embedding table only grows. `extend.json` says of every new id which old ids it stands for: the mean of their rows is
+where its embedding starts.
+"""
+
+import json
+import re
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from kodata.run.errors import UsageError, UserError
+from kodata.run.files import atomic_json
+from kodata.run.flags import Flat, Fresh, Inputs, Limit, Output, Parameter, Workers, worker_count
+from kodata.run.folder import open_run
+from kodata.run.progress import progress
+from kodata.run.result import Result
+from kotok.bpe import Merge, pack_words, token_strings
+from kotok.holdout import DEFAULT_SHARE, check_share, held_out, holdout_key
+from kotok.pattern import from_printable, printable
+from kotok.records import input_files, train_texts
+from kotok.tokenizer import Tokenizer, load, show
+
+MAPPING = "extend.json"
+FORMAT = 1
+_HANGUL_RUN = re.compile("[가-힣]+")
+_USUAL = re.compile(" ?[가-힣]+")
+_PROBE = "가나 다라  마바\n사아a자차 b카 (타파)하' 각간, 1갈2 3감\t갑 x갓강.갖"
+_IN_WORDS = re.compile(rb" ?[\x80-\xbf\xea-\xed]*")
+"""Bytes that may stand side by side in a Hangul run with a space before it."""
+COPIED = ("special_tokens_map.json", "chat_template.jinja", "chat_template.json")
+"""Files kept as they are beside tokenizer.json and tokenizer_config.json; old vocabularies in other forms are not."""
+
+
+@dataclass(kw_only=True, slots=True)
+class ExtendConfig:
+    """What decides the new tokens."""
+
+    add: int = 8000
+    """더할 토큰 수, 전체가 64의 배수가 되게 올림 (tokens to add, rounded up so that all are a multiple of 64)"""
+    share: Annotated[float, Parameter(name=["--share", "-t"])] = 0.75
+    """형태소 안에서 배울 몫, 0이면 Kiwi 없이 (share of new tokens learned inside morphemes; 0: without Kiwi)"""
+    min_type_count: Annotated[int, Parameter(name=["--min-type-count", "-k"])] = 3
+    """이만큼 나온 어형만 Kiwi로 자름 (word types seen this often are cut by Kiwi)"""
+    val: float = DEFAULT_SHARE
+    """학습에서 빼는 몫 (share held out)"""
+
+    def __post_init__(self) -> None:
+        check_share(self.val)
+        if self.add < 1 or not 0 <= self.share <= 1 or self.min_type_count < 1:
+            raise UsageError(
+                f"--add 1 이상, --share 0에서 1, --min-type-count 1 이상 (out of range): {self.add}, {self.share}, {self.min_type_count}",
+                "기본값은 --help 에 있습니다 (defaults are in --help)",
+            )
+
+
+def extend(
+    base: Annotated[Path, Parameter(help="늘릴 토크나이저 폴더 (tokenizer folder to extend)")],
+    inputs: Inputs,
+    /,
+    *,
+    output: Output,
+    config: Annotated[ExtendConfig | None, Flat] = None,
+    limit: Limit = None,
+    workers: Workers = 0,
+    fresh: Fresh = False,
+) -> Result:
+    """있는 토크나이저에 한국어 토큰 더하기 (add Korean tokens to an existing tokenizer).
+
+    `base` is a byte-level BPE folder (Llama 3's, Qwen's, ours). The output opens with `AutoTokenizer`, keeps special
+    tokens, their ids and the chat template, and holds `extend.json`, from which `kobitnet convert --tok` starts the
+    new embeddings.
+
+    Raises:
+        UserError: not byte-level BPE, no Hangul in the input, or too little of it for so many tokens.
+    """
+    config = config or ExtendConfig()
+    files = input_files(inputs)
+    old = load(base)
+    plain = _Renumbered(old, base)
+    settings = {**asdict(config), "limit": limit, "base": old.fingerprint}
+    with open_run(
+        output, tool="kotok", verb="extend", config=settings, inputs=[*files, base], fresh=fresh
+    ) as run:
+        if run.done:
+            return run.result()
+        wanted = -(-(old.vocab_size + config.add) // 64) * 64 - old.vocab_size
+        merges, facts = _learn(plain, _texts(files, config, limit), wanted, config, worker_count(workers))
+        made, mapping = _join(old, plain, merges)
+        for name in COPIED:
+            if (base / name).is_file():
+                shutil.copyfile(base / name, run.path / name)
+        special = run.path / "special_tokens_map.json"
+        kept = special.read_bytes() if special.is_file() else None
+        atomic_json(
+            run.path / MAPPING,
+            {
+                "format": FORMAT,
+                "base_fingerprint": old.fingerprint,
+                "base_vocab_size": old.vocab_size,
+                "fingerprint": made.fingerprint,
+                "vocab_size": made.vocab_size,
+                "pieces": {str(i): ids for i, ids in mapping.items()},
+            },
+        )
+        made.save(run.path)
+        if kept is not None:
+            special.write_bytes(kept)
+        return _finish(run, old, made, mapping, facts)
+
+
+def _texts(files: Sequence[Path], config: ExtendConfig, limit: int | None) -> Iterator[str]:
+    taken = 0
+    for file in files:
+        for document in train_texts(file):
+            if limit is not None and taken >= limit:
+                return
+            if not held_out(holdout_key(document.id, document.meta), config.val):
+                taken += 1
+                yield document.text
+
+
+class _Renumbered:
+    """The merges of any byte-level BPE that act in Hangul words, as our trainer numbers them: bytes 0 to 255, then each
+    new token in order."""
+
+    def __init__(self, old: Tokenizer, folder: Path) -> None:
+        model = old.spec["model"]
+        shapes = json.dumps([old.spec.get("pre_tokenizer"), old.spec.get("decoder")])
+        bad = [
+            what
+            for what, is_so in (
+                ("BPE가 아님 (not BPE)", model.get("type") != "BPE"),
+                ("바이트 단위가 아님 (not byte-level)", "ByteLevel" not in shapes),
+                (
+                    "정규화나 조각 표지가 있음 (normaliser, prefixes or dropout)",
+                    any(
+                        model.get(k)
+                        for k in (
+                            "dropout",
+                            "continuing_subword_prefix",
+                            "end_of_word_suffix",
+                            "byte_fallback",
+                        )
+                    )
+                    or (old.spec.get("normalizer") or {}).get("type") not in (None, "NFC"),
+                ),
+            )
+            if is_so
+        ]
+        if bad:
+            raise UserError(
+                f"늘릴 수 없는 토크나이저 (cannot be extended): {', '.join(bad)}",
+                "Llama 3, Qwen 같은 바이트 단위 BPE 폴더를 주십시오 (give a byte-level BPE folder such as theirs)",
+                file=folder,
+            )
+        vocab = model["vocab"]
+        self.old_ids: list[int] = []
+        """Old id of each of our numbers."""
+        number: dict[str, int] = {}
+        for b in range(256):
+            char = printable(bytes([b]))
+            if char not in vocab:
+                raise UserError(
+                    f"바이트가 빠진 어휘입니다 (vocabulary without byte {b:#04x})",
+                    "다른 토크나이저를 쓰십시오 (use another)",
+                    file=folder,
+                )
+            number[char] = b
+            self.old_ids.append(vocab[char])
+        self.merges: list[Merge] = []
+        for item in model["merges"]:
+            left, right = item.split(" ", 1) if isinstance(item, str) else item
+            joined = left + right
+            # Others cannot meet a Hangul word. A merge listed before its parts (Llama 3 has some) is left to the old list.
+            if left not in number or right not in number or not _IN_WORDS.fullmatch(from_printable(joined)):
+                continue
+            if joined not in number:
+                number[joined] = len(self.old_ids)
+                self.old_ids.append(vocab[joined])
+            self.merges.append((number[left], number[right], number[joined]))
+        self.pre_tokenizer = old._hf.pre_tokenizer
+        self.normalizer = old._hf.normalizer
+        # Pre-tokenizers after GPT-2 cut Hangul runs alike: then a plain search is enough, and 20 times as fast.
+        self.usual = list(self._pieces(_PROBE)) == [w.encode() for w in _USUAL.findall(_PROBE)]
+
+    def words(self, text: str) -> Iterator[bytes]:
+        """Hangul runs of a text as its own pre-tokenizer cuts it, each with the space before it.
+
+        Only these teach: a merge learned from them always holds Hangul, or the beginning of one.
+        """
+        if self.normalizer is not None:
+            text = self.normalizer.normalize_str(text)
+        if self.usual:
+            return (found.encode() for found in _USUAL.findall(text))
+        return self._pieces(text)
+
+    def _pieces(self, text: str) -> Iterator[bytes]:
+        for piece, _ in self.pre_tokenizer.pre_tokenize_str(text):
+            word = from_printable(piece).decode("utf-8", "replace")
+            for found in _HANGUL_RUN.finditer(word):
+                start = found.start()
+                if start == 1 and word[0] == " ":
+                    start = 0
+                yield word[start : found.end()].encode()
+
+
+def _learn(
+    plain: _Renumbered, texts: Iterator[str], wanted: int, config: ExtendConfig, workers: int
+) -> tuple[list[Merge], dict[str, Any]]:
+    from kotok.staged import train_staged
+
+    kiwi = None
+    if config.share > 0:
+        from kotok.kiwi import load_kiwi_early
+
+        kiwi = load_kiwi_early(workers)
+    counts: Counter[bytes] = Counter()
+    documents = 0
+    with progress("한글 어형 세기 (counting Hangul words)", unit="문서") as bar:
+        for text in texts:
+            documents += 1
+            counts.update(plain.words(text))
+            bar.advance(1, bytes=len(text))
+    if not counts:
+        raise UserError(
+            "배울 한글이 없습니다 (no Hangul to learn from)", "입력을 확인하십시오 (check the inputs)"
+        )
+    known = len(plain.old_ids)
+    made = train_staged(
+        pack_words(list(counts), list(counts.values())),
+        known + wanted,
+        share=config.share,
+        min_type_count=config.min_type_count,
+        kiwi=kiwi,
+        base=plain.merges,
+    )
+    if made.tokens < known + wanted:
+        raise UserError(
+            f"글에 비해 더할 토큰이 너무 많습니다 (too many tokens for this text): {wanted}",
+            f"더할 수 있는 만큼은 (at most about): --fresh --add {max(1, made.tokens - known - 63)}",
+        )
+    facts = {"documents": documents, "types": len(counts), "tokens_inside_morphemes": made.inside}
+    return made.merges[len(plain.merges) :], facts
+
+
+def _join(
+    old: Tokenizer, plain: _Renumbered, merges: Sequence[Merge]
+) -> tuple[Tokenizer, dict[int, list[int]]]:
+    """The extended tokenizer, and of each new id the old ids it stands for."""
+    strings = token_strings([*plain.merges, *merges])
+    vocab = old.spec["model"]["vocab"]
+    known = len(plain.old_ids)
+    ids, pieces = list(plain.old_ids), [[i] for i in plain.old_ids]
+    added: dict[str, int] = {}
+    mapping: dict[int, list[int]] = {}
+    following = old.vocab_size
+    for left, right, joined in merges:
+        if joined < len(ids):
+            continue
+        text = printable(strings[joined])
+        pieces.append([*pieces[left], *pieces[right]])
+        if text in vocab:  # a token that no merge of the old vocabulary made
+            ids.append(vocab[text])
+            continue
+        ids.append(following)
+        added[text] = following
+        try:
+            mapping[following] = old.encode(strings[joined].decode())
+        except UnicodeDecodeError:  # the beginning of a character
+            mapping[following] = pieces[joined]
+        following += 1
+    assert len(ids) == len(strings) and known <= len(ids)
+    spec = deepcopy(old.spec)
+    # `tokenizers` gives an added token the id of its string in the vocabulary, else the next after it: the old control
+    # tokens therefore go into the vocabulary too, where no merge makes them.
+    control = {t["content"]: t["id"] for t in spec.get("added_tokens") or []}
+    for text, i in control.items():
+        if spec["model"].get("ignore_merges") and old._hf.pre_tokenizer.pre_tokenize_str(text)[1:] == []:
+            raise UserError(
+                f"제어 토큰이 한 낱말과 같습니다 (a control token that is a plain word): {text}",
+                "이 토크나이저는 늘릴 수 없습니다 (this tokenizer cannot be extended)",
+            )
+        added.setdefault(text, i)
+    spec["model"]["vocab"] = {**vocab, **added}
+    texts = [printable(s) for s in strings]
+    old_merges = spec["model"]["merges"]  # all of them, first
+    joined_by = isinstance(old_merges[0], str) if old_merges else False
+    spec["model"]["merges"] = [
+        *old_merges,
+        *(f"{texts[a]} {texts[b]}" if joined_by else [texts[a], texts[b]] for a, b, _ in merges),
+    ]
+    return Tokenizer(spec, {**old.config, "tokenizer_class": "PreTrainedTokenizerFast"}), mapping
+
+
+def _finish(
+    run: Any, old: Tokenizer, made: Tokenizer, mapping: dict[int, list[int]], facts: dict[str, Any]
+) -> Result:
+    from kodata.report import blocks
+    from kotok.comparison import SENTENCES
+
+    before = [old.encode(s) for s in SENTENCES]
+    after = [made.encode(s) for s in SENTENCES]
+    summary = {
+        "vocab_size": made.vocab_size,
+        "base_vocab_size": old.vocab_size,
+        "added": len(mapping),
+        "fingerprint": made.fingerprint,
+        **facts,
+    }
+    mean = sum(map(len, mapping.values())) / max(len(mapping), 1)
+    report = [
+        blocks.facts("늘린 토크나이저 (extended tokenizer)", {k: str(v) for k, v in summary.items()}),
+        *(
+            blocks.tokens(
+                "같은 문장 (the same sentence)",
+                [
+                    {"label": name, "tokens": [(show(t.token(i)), n % 6) for n, i in enumerate(ids)]}
+                    for name, t, ids in (("앞 (before)", old, a), ("뒤 (after)", made, b))
+                ],
+            )
+            for a, b in zip(before, after, strict=True)
+        ),
+        blocks.samples(
+            "새 토큰과 옛 조각 (new tokens and their old pieces)",
+            [
+                {
+                    "label": show(made.token(i)),
+                    "text": " ".join(f"[{show(old.token(p))}]" for p in mapping[i]),
+                }
+                for i in list(mapping)[:: max(1, len(mapping) // 60)]
+            ],
+        ),
+    ]
+    lines = [
+        f"어휘 (vocabulary): {old.vocab_size:,} → {made.vocab_size:,}, 새 토큰 하나에 옛 조각 (old pieces a new token) {mean:.2f}",
+        f"보기 문장의 토큰 (tokens of the sample sentences): {sum(map(len, before))} → {sum(map(len, after))}",
+    ]
+    return run.finish(summary=summary, report=report, lines=lines)
+
+
+def read_mapping(folder: Path) -> dict[str, Any] | None:
+    """`extend.json` of a tokenizer folder, checked; None where there is none.
+
+    Raises:
+        UserError: another format, or ids that do not fit the sizes it names.
+    """
+    from kodata.run.files import read_json_object
+
+    path = folder / MAPPING
+    if not path.is_file():
+        return None
+    found = read_json_object(path)
+    try:
+        old, size = int(found["base_vocab_size"]), int(found["vocab_size"])
+        pieces = {int(i): [int(p) for p in ids] for i, ids in found["pieces"].items()}
+        whole = all(old <= i < size and ids and all(0 <= p < old for p in ids) for i, ids in pieces.items())
+        if found["format"] != FORMAT or not whole:
+            raise ValueError(f"format {found['format']}")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"{MAPPING} 을 이해하지 못합니다 (not understood): {error!r}",
+            "kotok extend를 다시 실행하십시오 (run kotok extend again)",
+            file=path,
+        ) from None
+    return {**found, "pieces": pieces}
