@@ -7,6 +7,9 @@ __all__ = expose(
     {
         "clean": "kodata.pipeline",
         "dedup": "kodata.dedup",
+        "score": "kodata.score.verb",
+        "train_lm": "kodata.score.train",
+        "train_quality": "kodata.score.train",
         "sft": "kodata.chat.sft",
         "dpo": "kodata.chat.dpo",
         "synth": "kodata.synth.verb",

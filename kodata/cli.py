@@ -12,6 +12,19 @@ tool.verb(
 tool.verb(
     "dedup", "kodata.dedup:dedup", "중복과 평가 자료 누출 제거 (remove duplicates and evaluation leaks)"
 )
+tool.verb(
+    "score", "kodata.score.verb:score", "문서마다 품질 점수를 말뭉치 옆에 (quality scores beside a corpus)"
+)
+tool.verb(
+    "train-lm",
+    "kodata.score.train:train_lm",
+    "깨끗한 글로 글자 언어 모델을 (train a character language model)",
+)
+tool.verb(
+    "train-quality",
+    "kodata.score.train:train_quality",
+    "좋은 글·나쁜 글·라벨로 분류기를 (train a quality classifier)",
+)
 tool.verb("mix", "kodata.mix:mix", "여러 말뭉치를 몫대로 섞기 (mix corpora in stated shares)")
 tool.verb("sft", "kodata.chat.sft:sft", "지시·대화 자료를 학습용 JSONL로 (build SFT chat JSONL)")
 tool.verb("dpo", "kodata.chat.dpo:dpo", "선호 자료를 chosen/rejected JSONL로 (build DPO pair JSONL)")

@@ -4,18 +4,19 @@ A document's place in the order, and whether it is among those taken when a grou
 hash of (seed, id, copy) alone. So the result does not depend on how inputs are cut into shards, and a run that was killed goes on.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import orjson
 
 from kodata.doc import Corpus, Document, read_shard, write_shard
+from kodata.mix_report import lines_of, report_of, summary_of
 from kodata.run.errors import UsageError, UserError
 from kodata.run.flags import DryRun, Flat, Fresh, Inputs, Output, Parameter, Seed
 from kodata.run.folder import RunFolder, open_run
@@ -25,6 +26,10 @@ from kodata.score.sidecar import Scores
 
 SHARD_CHARS = 20_000_000
 """Characters of an output shard: what is sorted in memory at a time."""
+DEALT_BYTES = 1 << 16
+"""Bytes gathered for a shard before its file is opened: thousands of shards would be too many open files."""
+MOST_REPEATS = 100
+"""No document is worth more repeats; `meta.repeat` comes from a file."""
 
 ScoreFolders = Annotated[
     list[Path] | None,
@@ -54,6 +59,12 @@ class MixConfig:
     """점수의 하한: --min-score.quality 0.5 (lowest score that is taken)"""
 
     def __post_init__(self) -> None:
+        numbers = {**self.weights, "repeat": self.repeat, **self.min_score}
+        if not all(map(math.isfinite, numbers.values())):
+            raise UsageError(
+                f"유한한 수여야 합니다 (numbers must be finite): {numbers}",
+                help="--weights.wiki 0.4 --repeat 1",
+            )
         if any(w < 0 for w in self.weights.values()) or (self.weights and not sum(self.weights.values())):
             raise UsageError(
                 f"--weights 는 0 이상이고 모두 0일 수는 없습니다 (must be 0 or more, not all 0): {self.weights}",
@@ -103,6 +114,7 @@ def mix(
     scores of other documents.
     """
     config = config or MixConfig()
+    check_names(inputs, config)
     corpora = [Corpus(path) for path in inputs]
     if scores is not None and len(scores) != len(corpora):
         raise UsageError(
@@ -119,14 +131,14 @@ def mix(
     if dry_run:
         pool = survey(corpora, beside, inputs, config)
         quota, _ = shares(pool, config)
-        summary = summary_of(pool, quota, Counter(), Counter(), config)
+        summary = summary_of(pool, quota, Counter(), Counter())
         told = ["시험 실행: 아무것도 쓰지 않았습니다 (dry run, nothing written)", *lines_of(summary)]
         return Result(summary=summary, lines=told)
     read = [Path(p) for p in inputs] + list(scores or [])
     settings = asdict(config)
     output = Path(output)
     found = None
-    if not output.exists():  # a refusal leaves nothing behind
+    if fresh or not output.exists():  # a refusal leaves nothing behind, and the old output alone
         found = survey(corpora, beside, inputs, config)
         shares(found, config)
     with open_run(
@@ -143,7 +155,7 @@ def mix(
                 help="--min-score 를 낮추십시오 (lower --min-score)",
             )
         chars, documents = _write(run, corpora, pool, taken, seed)
-        summary = summary_of(pool, quota, chars, documents, config)
+        summary = summary_of(pool, quota, chars, documents)
         return run.finish(summary=summary, report=report_of(summary), lines=lines_of(summary))
 
 
@@ -169,12 +181,42 @@ def survey(corpora: list[Corpus], beside: list[Scores] | None, inputs: list[str]
                     name = group_of(document, inputs[number], config.by)
                     low = below(row, config.min_score)
                     cut[name] += low
-                    group.append(-1 if low else names.setdefault(name, len(names)))
+                    index_of = names.setdefault(name, len(names))  # also of a group that is all below the cut
+                    group.append(-1 if low else index_of)
                     chars.append(len(document.text))
-                    times.append(max(1, int(document.meta.get("repeat", 1))) if config.rehydrate else 1)
+                    times.append(repeats_of(document, shard) if config.rehydrate else 1)
                     ids.append(document.id)
                 bar.advance(len(documents))
     return Pool(list(names), np.array(group), np.array(chars), np.array(times), ids, cut)
+
+
+def check_names(inputs: list[str], config: MixConfig) -> None:
+    """Refuse an input given twice (its ids would stand twice), and weights for inputs that have one name."""
+    places = [Path(p).resolve() for p in inputs]
+    if len(set(places)) < len(places):
+        raise UsageError(
+            f"같은 입력이 두 번 있습니다 (an input is given twice): {' '.join(map(str, inputs))}",
+            help="여러 번 돌려면 --repeat (use --repeat to go over it again)",
+        )
+    names = [p.name for p in places]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice and config.by == "input" and config.weights:
+        raise UsageError(
+            f"이름이 같은 입력의 몫을 가를 수 없습니다 (inputs of one name cannot have weights of their own): {', '.join(twice)}",
+            help="--by source, 또는 폴더 이름을 바꾸십시오 (or rename a folder)",
+        )
+
+
+def repeats_of(document: Document, shard: Path) -> int:
+    """`meta.repeat` of a document, 1 without one. Raises UserError for anything but a number of 1 to MOST_REPEATS."""
+    value = document.meta.get("repeat", 1)
+    if type(value) is not int or not 1 <= value <= MOST_REPEATS:
+        raise UserError(
+            f"meta.repeat 는 1에서 {MOST_REPEATS} 사이의 정수입니다 (must be a whole number): {str(value)[:40]}: {document.id}",
+            help="kodata dedup --rehydrate 로 적거나 --rehydrate 를 빼십시오 (written by kodata dedup --rehydrate)",
+            file=shard,
+        )
+    return value
 
 
 def group_of(document: Document, given: str, by: str) -> str:
@@ -300,22 +342,36 @@ def _write(
 
 
 def _deal(corpora: list[Corpus], taken: list[int], seed: int, work: Path, count: int) -> None:
-    with ExitStack() as stack:
-        handles = [stack.enter_context(open(work / f"{index:05d}.jsonl", "wb")) for index in range(count)]
-        row = -1
-        with progress("나눔 (dealing)", total=len(taken), unit="문서") as bar:
-            for corpus in corpora:
-                for document in corpus:
-                    row += 1
-                    bar.advance(1)
-                    for copy in range(1, taken[row] + 1):
-                        place = hashed(seed, f"{document.id}#{copy}#order")
-                        record = document.to_dict()
-                        if copy > 1:
-                            record["id"] = f"{document.id}#{copy}"
-                            record["meta"] = {**document.meta, "copy": copy}
-                        line = orjson.dumps([f"{place:016x}", record], option=orjson.OPT_APPEND_NEWLINE)
-                        handles[place * count >> 64].write(line)
+    files = [work / f"{index:05d}.jsonl" for index in range(count)]
+    waiting = [bytearray() for _ in files]
+    for file in files:
+        file.write_bytes(b"")
+    row = -1
+    with progress("나눔 (dealing)", total=len(taken), unit="문서") as bar:
+        for corpus in corpora:
+            for document in corpus:
+                row += 1
+                bar.advance(1)
+                for copy in range(1, taken[row] + 1):
+                    place = hashed(seed, f"{document.id}#{copy}#order")
+                    record = document.to_dict()
+                    if copy > 1:
+                        record["id"] = f"{document.id}#{copy}"
+                        record["meta"] = {**document.meta, "copy": copy}
+                    line = orjson.dumps([f"{place:016x}", record], option=orjson.OPT_APPEND_NEWLINE)
+                    index = place * count >> 64
+                    waiting[index] += line
+                    if len(waiting[index]) >= DEALT_BYTES:
+                        _append(files[index], waiting[index])
+    for file, rest in zip(files, waiting, strict=True):
+        _append(file, rest)
+
+
+def _append(file: Path, data: bytearray) -> None:
+    """Write what was gathered to the end of a file and forget it."""
+    with open(file, "ab") as handle:
+        handle.write(data)
+    data.clear()
 
 
 def _sort(source: Path, target: Path) -> None:
@@ -325,61 +381,3 @@ def _sort(source: Path, target: Path) -> None:
     with write_shard(target) as out:
         for _, record in rows:
             out.write(record)
-
-
-# ---- telling ------------------------------------------------------------------------------------
-
-
-def summary_of(
-    pool: Pool, quota: dict[str, float], chars: Counter[str], documents: Counter[str], config: MixConfig
-) -> dict[str, Any]:
-    """Numbers by group: there, under the cut, share asked for, taken, passes."""
-    groups: dict[str, dict[str, Any]] = {}
-    whole = sum(quota.values()) or 1.0
-    for index, name in enumerate(pool.groups):
-        members = pool.group == index
-        have = int(pool.chars[members].sum())
-        groups[name] = {
-            "documents": int(members.sum()),
-            "chars": have,
-            "below_cut": pool.cut[name],
-            "share": quota[name] / whole,
-            "chars_asked": round(quota[name]),
-            "documents_taken": documents[name],
-            "chars_taken": chars[name],
-            "passes": chars[name] / have if have else 0.0,
-        }
-    return {"documents": sum(documents.values()), "chars": sum(chars.values()), "groups": groups}
-
-
-def lines_of(summary: dict[str, Any]) -> list[str]:
-    """A line for each group."""
-    lines = [
-        f"{name}: 몫 (share) {g['share']:.1%} · {g['chars_asked']:,}자 · 있는 것 (present) {g['chars']:,}자 {g['documents']:,}문서"
-        + (f" · {g['passes']:.2f}번 (passes)" if g["documents_taken"] else "")
-        for name, g in summary["groups"].items()
-    ]
-    if summary["documents"]:
-        lines.append(
-            f"모두 (in all): {summary['documents']:,} 문서, {summary['chars']:,}자 (documents, characters)"
-        )
-    return lines
-
-
-def report_of(summary: dict[str, Any]) -> list[dict[str, Any]]:
-    """The mixture as a table and bars."""
-    from kodata.report import blocks
-
-    columns = [
-        "묶음 (group)", "몫 (share)", "있는 글자 (characters)", "점수 아래 (below the cut)", "뽑은 문서 (documents taken)",
-        "뽑은 글자 (characters taken)", "도는 횟수 (passes)",
-    ]  # fmt: skip
-    rows = [
-        [name, f"{g['share']:.1%}", g["chars"], g["below_cut"], g["documents_taken"], g["chars_taken"], round(g["passes"], 3)]
-        for name, g in summary["groups"].items()
-    ]  # fmt: skip
-    bars = [(name, g["chars_taken"]) for name, g in summary["groups"].items()]
-    return [
-        blocks.table("섞은 것 (the mixture)", columns, rows),
-        blocks.bars("뽑은 글자 (characters taken)", bars, unit="자"),
-    ]

@@ -54,3 +54,27 @@ def _pairs(tokens: Sequence[Any]) -> list[tuple[str, str]]:
         elif token.tag in ("SF", "EF"):
             noun = ""
     return found
+
+
+UNKNOWN_MORPHEME = 4
+"""Kiwi's ids below this are for forms it does not know, by tag (nouns and the like)."""
+
+
+def fluency(texts: Sequence[str]) -> list[tuple[float, float]] | None:
+    """(mean log-probability a morpheme, share of unknown morphemes) of each text by Kiwi's language model; None without Kiwi.
+
+    NaN for a text in which no morpheme is found.
+    """
+    kiwi = _kiwi()
+    if kiwi is None:
+        return None
+    out = []
+    for tokens in kiwi.tokenize(list(texts)):
+        count = len(tokens)
+        unknown = sum(bool(token.oov) or token.id < UNKNOWN_MORPHEME for token in tokens)
+        out.append(
+            (sum(token.score for token in tokens) / count, unknown / count)
+            if count
+            else (float("nan"), float("nan"))
+        )
+    return out

@@ -18,7 +18,7 @@ from kodata.chat.clean import Cleaner
 from kodata.chat.inputs import input_sources
 from kodata.chat.quality import Quality
 from kodata.chat.records import Chat, Message, Pair, RecordError, dump_line
-from kodata.chat.rows import parse_json
+from kodata.chat.rows import check_output, parse_json
 from kodata.chat.shared import SharedConfig, judge_text
 from kodata.chat.sieve import Place, Sieve, source_name
 from kodata.run.files import atomic_open
@@ -97,6 +97,7 @@ def build(
 ) -> Result:
     """Run a builder: the output file with its run folder beside it, or with `dry_run` only what would be told."""
     check_limit(limit)
+    check_output(output)
     config = builder.config
     sources = input_sources(inputs)
     searcher = Searcher(against, config) if against else None

@@ -15,7 +15,7 @@ from typing import IO, Any
 
 import orjson
 
-from kodata.run.errors import UserError
+from kodata.run.errors import UsageError, UserError
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet", ".csv", ".tsv", ".xlsx", ".arrow")
 COMPRESSIONS = (".gz", ".zst")
@@ -78,6 +78,16 @@ def _kind(path: Path) -> str:
     )
 
 
+def check_output(path: str | Path) -> None:
+    """Refuse the name of another file type for an output that is JSON lines: readers go by the name."""
+    name = Path(path).name.lower()
+    if name.endswith(ROW_SUFFIXES) and not name.endswith((".jsonl", ".ndjson")):
+        raise UsageError(
+            f"출력은 JSONL입니다 (the output is JSON lines): {path}",
+            f"-o {Path(path).name.split('.')[0]}.jsonl",
+        )
+
+
 def parse_json(line: bytes) -> Any:
     """One JSON value; NaN and lone surrogates, which orjson refuses, go through the standard parser."""
     try:
@@ -100,14 +110,14 @@ def _jsonl(stream: Any, path: Path) -> Rows:
 
 
 def _json(stream: IO[bytes], path: Path) -> Rows:
-    from kodata.sources.rows import MAX_JSON_BYTES
+    from kodata.sources.rows import MAX_JSON_BYTES, flat_enough
     from kodata.sources.streams import read_all
 
     data = read_all(stream, MAX_JSON_BYTES).removeprefix(b"\xef\xbb\xbf")  # type: ignore[arg-type]
     if not data.strip():
         return
     try:
-        value = parse_json(data)
+        value = flat_enough(parse_json(data), data)
     except UnicodeDecodeError:
         value = parse_json(data.decode("cp949", "replace").encode())
     except (ValueError, RecursionError) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -212,12 +211,3 @@ def sources_table(whole: Catalogue, outcome: Outcome) -> dict[str, dict[str, int
         row["chars_in"] += chars
         row["chars_kept"] += chars if action == KEEP else 0
     return dict(sorted(table.items()))
-
-
-def cross_sources(whole: Catalogue, clusters: list[Cluster]) -> Counter[tuple[str, str]]:
-    """(source of the kept copy, source of a removed one) -> how many."""
-    pairs: Counter[tuple[str, str]] = Counter()
-    for cluster in clusters:
-        for member in cluster.members[1:]:
-            pairs[whole.sources[cluster.kept], whole.sources[member]] += 1
-    return pairs

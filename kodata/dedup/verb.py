@@ -13,13 +13,14 @@ import orjson
 from kodata.dedup import shingles
 from kodata.dedup.against import evaluation_texts
 from kodata.dedup.config import DedupConfig
-from kodata.dedup.stages import Plan, find, sign, write_decisions, write_documents
+from kodata.dedup.stages import Plan, Sent, find, find_passages, sign, write_decisions, write_documents
 from kodata.dedup.summary import lines_of, report_of, summary_of
 from kodata.doc import Corpus, read_records, read_shard
+from kodata.pipeline.where import Cluster, ClusterConfig, Executor
 from kodata.run.errors import UserError
 from kodata.run.files import atomic_open
 from kodata.run.flags import DryRun, Flat, Fresh, Inputs, Limit, Output, Parameter, Workers, worker_count
-from kodata.run.folder import open_run
+from kodata.run.folder import RunFolder, open_run
 from kodata.run.inputs import expand
 from kodata.run.result import Result
 
@@ -44,6 +45,8 @@ def dedup(
     config: Annotated[DedupConfig | None, Flat] = None,
     limit: Limit = None,
     workers: Workers = 0,
+    executor: Executor = "local",
+    cluster: Cluster = None,
     dry_run: DryRun = False,
     fresh: Fresh = False,
 ) -> Result:
@@ -52,9 +55,13 @@ def dedup(
     Inputs are corpus folders or document files; all are compared with all. Two documents are duplicates when
     their texts are equal but for white space (exact), or share a MinHash bucket and the exact Jaccard of their
     character n-grams reaches `threshold` (near). Of each connected group one copy stays: the one of the first
-    source in `priority`, then by `keep`. The output is a corpus folder with one shard for each input shard,
+    source in `priority`, then by `keep`. In the documents that stay, passages that an earlier one of them has can be cut out:
+    `paragraphs`, `lines`, and with `substrings` any run of that many characters; what is cut is in `trimmed/`, a document
+    of which less than `min_left` would be left goes to `dropped/` whole (also when others lost a passage in its favour). The output is a corpus folder with one shard for each input shard,
     `dropped/` with reasons, `clusters.jsonl` and, with `against`, `against.jsonl`.
-    The result does not depend on `workers`; a killed run goes on where it was.
+    The result does not depend on `workers`, `executor` or how many tasks run at a time; a killed run goes on where it was. With
+    `executor="slurm"` the command sends a stage and comes back; run again it goes on to the next. Clusters and merges
+    are one task, done by the command.
     Raises UserError when an input is missing, unfinished or broken.
     """
     config = config or DedupConfig()
@@ -72,17 +79,24 @@ def dedup(
             return run.result()
         work.mkdir(exist_ok=True)
         fields = _write_fields(work / "against.json", evaluation, config) if evaluation else None
-        plan = Plan(shards, _limits(shards, limit), run.path, config, fields, worker_count(workers))
-        sign(plan)
-        whole, outcome = find(plan)
-        if not whole.ids:
-            raise UserError(
-                f"입력에 문서가 하나도 없습니다 (no document in the input): {', '.join(map(str, inputs))}",
-                "kodata inspect 로 입력을 보십시오 (look at the input with kodata inspect)",
-            )
-        write_decisions(plan, whole, outcome)
-        write_documents(plan)
-        summary = summary_of(whole, outcome, config)
+        units = worker_count(workers) if executor == "local" else workers
+        limits = _limits(shards, limit)
+        plan = Plan(shards, limits, run.path, config, fields, units, executor, cluster or ClusterConfig())
+        try:
+            sign(plan)
+            whole, outcome = find(plan)
+            if not whole.ids:
+                raise UserError(
+                    f"입력에 문서가 하나도 없습니다 (no document in the input): {', '.join(map(str, inputs))}",
+                    "kodata inspect 로 입력을 보십시오 (look at the input with kodata inspect)",
+                )
+            write_decisions(plan, whole, outcome)
+            write_documents(plan, whole.starts, find_passages(plan, whole.starts))
+        except Sent as sent:
+            return _sent(run, sent)
+        for leftover in run.path.rglob(".*.tmp"):  # of workers that a cluster stopped
+            leftover.unlink(missing_ok=True)
+        summary = summary_of(plan, whole, outcome)
         result = run.finish(
             summary=summary,
             report=report_of(plan, whole, outcome, summary),
@@ -90,6 +104,18 @@ def dedup(
         )
         shutil.rmtree(work, ignore_errors=True)
         return result
+
+
+def _sent(run: RunFolder, sent: Sent) -> Result:
+    """The result of a run whose units are on their way through Slurm."""
+    return run.suspend(
+        summary={"job": sent.job, "stage": sent.stage, "units": sent.units, "units_done": sent.done},
+        lines=[
+            f"Slurm 작업 (job) {sent.job}: 단계 (stage) {sent.stage}, {sent.done:,} / {sent.units:,} 끝남 (done)",
+            f"스크립트 (script): {run.path / 'work' / 'slurm' / 'launch_script.slurm'}",
+            "작업이 끝나면 같은 명령을 다시 실행해 다음 단계로 (run the same command again for the next stage)",
+        ],
+    )
 
 
 def _existing(inputs: Sequence[str | Path]) -> list[Path]:

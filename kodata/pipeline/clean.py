@@ -13,7 +13,7 @@ from kodata.rules import Profile, check_profile
 from kodata.run.errors import UsageError, UserError
 from kodata.run.flags import DryRun, Flat, Fresh, Inputs, Limit, Output, Workers, check_limit, worker_count
 from kodata.run.result import Result
-from kodata.sources.record import Settings, SourceRule
+from kodata.sources.record import Settings, SourceRule, shown
 
 Form = Literal[
     "auto",
@@ -206,7 +206,7 @@ def _run(
     for leftover in run.path.rglob(".*.tmp"):  # of workers that a cluster stopped
         leftover.unlink(missing_ok=True)
     numbers = _merged(run.path, plan)
-    _check(numbers, plan, limit)
+    unread = _check(numbers, plan, limit)
     forget(run.path)
     failed = _join_failures(run.path, len(plan.units))
     renamed = disambiguate(run.path, len(plan.units))
@@ -217,7 +217,7 @@ def _run(
     return run.finish(
         summary=facts,
         report=blocks(numbers, facts, config),
-        lines=says(numbers, facts, run.path, failed, time.monotonic() - started),
+        lines=[*says(numbers, facts, run.path, failed, time.monotonic() - started), *unread],
     )
 
 
@@ -286,11 +286,15 @@ def _merged(folder: Path, plan: Any) -> Any:
     return numbers
 
 
-def _check(numbers: Any, plan: Any, limit: int | None) -> None:
-    """in = kept + dropped + failed, and every input gave at least one readable record."""
+def _check(numbers: Any, plan: Any, limit: int | None) -> list[str]:
+    """in = kept + dropped + failed; a line for each input that gave no readable record.
+
+    Raises UserError when no input gave one: an empty or broken file among good ones must not cost the run.
+    """
     counts = numbers.counts
     if counts["in"] != counts["kept"] + counts["dropped"] + counts["failed"]:
         raise AssertionError(f"documents lost: {dict(counts)}")
+    told: list[str] = []
     for number, argument in enumerate(plan.arguments):
         if limit is not None and str(number) not in numbers.arguments and number:
             continue  # the limit came before this input
@@ -298,19 +302,25 @@ def _check(numbers: Any, plan: Any, limit: int | None) -> None:
         if not any(part.argument == number for unit in plan.units for part in unit):
             continue  # all its files also belong to an earlier input
         if seen.get("in", 0) == seen.get("failed", 0):
-            first = next((f for f in numbers.failures if f["file"].startswith(argument.rstrip("/"))), None)
-            told = (
-                f"{first['file']}:{first['place']}"
-                if first and first["place"]
-                else first["file"]
-                if first
-                else argument
+            told.append(
+                f"(no readable record in input {shown(argument)}): {_first_failure(numbers, argument)}"
             )
-            reason = first["reason"] if first else "기록이 없음 (no record)"
-            raise UserError(
-                f"입력에서 한 건도 읽지 못했습니다 (no readable record in input {argument}): {told}: {reason}",
-                "본문 열쇠는 --text-field, 꼴은 --source 로 고릅니다; kodata inspect 로 보십시오 (choose text key or form; look with inspect)",
-            )
+    if told and counts["in"] == counts["failed"]:
+        raise UserError(
+            f"입력에서 한 건도 읽지 못했습니다 {told[0]}",
+            "본문 열쇠는 --text-field, 꼴은 --source 로 고릅니다; kodata inspect 로 보십시오 (choose text key or form; look with inspect)",
+        )
+    return [f"경고: 한 건도 읽지 못한 입력 {line}" for line in told]
+
+
+def _first_failure(numbers: Any, argument: str) -> str:
+    """Where and why the first record of an input could not be read."""
+    name = shown(argument).rstrip("/")
+    for failure in numbers.failures:
+        if failure["file"].startswith(name):
+            place = f":{failure['place']}" if failure["place"] else ""
+            return f"{failure['file']}{place}: {failure['reason']}"
+    return "기록이 없음 (no record)"
 
 
 def _join_failures(folder: Path, units: int) -> int:

@@ -18,7 +18,7 @@ from kodata.run.inputs import expand
 from kodata.run.progress import note
 from kodata.sources.forms import parts
 from kodata.sources.hub import PREFIX, parse
-from kodata.sources.record import Part, Settings, SourceRule
+from kodata.sources.record import Part, Settings, SourceRule, shown
 from kodata.sources.stdin import SPOOL
 
 FORMAT = 1
@@ -107,12 +107,12 @@ def _named(argument: str, path: Path) -> str:
     if path.parent.name.endswith(SPOOL):
         return path.name  # standard input has no folder
     if root.is_dir():
-        return (
+        return shown(
             str(Path(root.resolve().name) / path.relative_to(root))
             if path.is_relative_to(root)
             else path.name
         )
-    return "/".join(path.resolve().parts[-2:])
+    return shown("/".join(path.resolve().parts[-2:]))
 
 
 def input_files(inputs: Sequence[str], output: Path | None = None) -> list[tuple[int, Path]]:

@@ -25,6 +25,7 @@ from kodata.pipeline.route import output_of, route
 from kodata.rules import PROFILES, Drop, judge, profile_of
 from kodata.run.files import atomic_json, atomic_open
 from kodata.sources import Failure, Part, Record, Settings, read
+from kodata.sources.record import shown
 from kodata.text.fast import measure, normalise, shapes, toxicity, utf8_size
 from kodata.text.hanyang import PROFILES as OLD_HANGUL
 from kodata.text.hanyang import to_jamo
@@ -97,7 +98,7 @@ class Cleaner:
         self.config = config
         self.plan = plan
         self.asked = asked(config.lang)
-        self.names = [Path(a).name or a for a in plan.arguments]
+        self.names = [shown(Path(a).name or a) for a in plan.arguments]
         self.numbers = Numbers()
         # the rows of the tables that a document with these properties is counted in
         self._rows: dict[tuple[Any, ...], list[Any]] = {}

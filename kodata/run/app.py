@@ -6,6 +6,7 @@ path as last line; errors as one line and one ``도움:`` line; exit 0 done, 1 u
 cyclopts was chosen because it reads nested dataclasses and YAML into one typed signature with did-you-mean errors.
 """
 
+import io
 import json
 import os
 import signal
@@ -119,6 +120,8 @@ def show(result: Any, *, as_json: bool = False) -> None:
         if result is not None:
             print(json.dumps(result, ensure_ascii=False, default=str) if as_json else result)
         return
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a path that is not UTF-8 is printed with its own bytes
+        sys.stdout.reconfigure(errors="surrogateescape")
     if as_json:
         print(json.dumps(result.to_json(), ensure_ascii=False, default=str))
     else:

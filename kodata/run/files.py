@@ -24,6 +24,8 @@ def atomic_open(path: str | Path, mode: str = "wb", **kwargs: Any) -> Iterator[I
     if "b" not in mode:
         kwargs.setdefault("encoding", "utf-8")
         kwargs.setdefault("newline", "\n")
+        # a file name that is not UTF-8 comes as lone surrogates: \udcb0, which JSON reads back as it was
+        kwargs.setdefault("errors", "backslashreplace")
     temp = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -100,6 +102,21 @@ def fingerprint(path: str | Path) -> str:
     it with head and tail, so that a terabyte costs no second pass.
     """
     path = Path(path)
+    try:
+        return _digest(path)
+    except OSError as error:
+        raise unreadable(error, path) from None
+
+
+def unreadable(error: OSError, path: Path) -> UserError:
+    """A UserError for a file or folder that may not be, or cannot be, read."""
+    return UserError(
+        f"읽을 수 없습니다 (cannot read): {error.filename or path}: {error.strerror or error}",
+        "권한과 디스크를 확인하거나 그것을 빼고 주십시오 (check permissions and disk, or leave it out)",
+    )
+
+
+def _digest(path: Path) -> str:
     digest = hashlib.blake2b(digest_size=12)
     if path.is_dir():
         manifest = path / "manifest.json"

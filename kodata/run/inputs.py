@@ -3,9 +3,12 @@
 import glob
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 from kodata.run.errors import UserError
+from kodata.run.files import unreadable
+from kodata.run.progress import note
 
 
 def expand(
@@ -17,7 +20,8 @@ def expand(
     folders; a file named directly is always taken. Left out of folders: hidden names, ``exclude`` (the output of
     the verb that asks) and, of our own run folders, all but their ``docs/``, so that dropped texts do not come back.
     Raises UserError for an input that does not exist or is no regular file, a glob without a match, a folder
-    without a fitting file, and an unfinished run.
+    without a fitting file, a folder that may not be read, and an unfinished run. Broken links, pipes and the like in
+    a folder are skipped with a note.
     """
     found: dict[Path, Path] = {}
     inputs = [inputs] if isinstance(inputs, str | Path) else inputs
@@ -30,11 +34,14 @@ def expand(
                 "표준 입력은 파일로 받아 두십시오: … > in.jsonl (save standard input to a file first)",
             )
         if path.is_dir():
+            skipped: list[Path] = []
             files = [
                 p
-                for p in _walk(path, set())
+                for p in _walk(path, set(), skipped)
                 if p.name.lower().endswith(tuple(suffixes) or "") and not _within(p, banned)
             ]
+            if skipped:
+                _say_skipped(skipped[0], len(skipped))
             if not files:
                 what = f" ({', '.join(suffixes)})" if suffixes else ""
                 raise UserError(
@@ -85,7 +92,14 @@ def refuse_unfinished(folder: Path) -> None:
         )
 
 
-def _walk(folder: Path, seen: set[Path]) -> Iterator[Path]:
+@cache  # a verb may look at its inputs more than once
+def _say_skipped(first: Path, count: int) -> None:
+    note(
+        f"알림: 끊긴 링크·파이프 따위 {count:,} 개를 건너뜀 (broken links, pipes and the like are skipped): {first} …"
+    )
+
+
+def _walk(folder: Path, seen: set[Path], skipped: list[Path]) -> Iterator[Path]:
     real = folder.resolve()
     if real in seen:  # a link back to a parent
         return
@@ -95,13 +109,19 @@ def _walk(folder: Path, seen: set[Path]) -> Iterator[Path]:
             return
         refuse_unfinished(folder)
         folder = folder / "docs"
-    for entry in sorted(folder.iterdir()):
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise unreadable(error, folder) from None
+    for entry in entries:
         if entry.name.startswith("."):
             continue
         if entry.is_dir():
-            yield from _walk(entry, seen)
+            yield from _walk(entry, seen, skipped)
         elif entry.is_file():
             yield entry
+        else:
+            skipped.append(entry)
 
 
 def _within(path: Path, roots: Sequence[Path]) -> bool:

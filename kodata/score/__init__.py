@@ -1,1 +1,1 @@
-"""Quality scores beside a corpus, and how they are validated."""
+"""Quality scores as versioned sidecars beside a corpus."""

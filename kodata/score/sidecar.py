@@ -56,14 +56,25 @@ class Scores:
 
     def __init__(self, folder: str | Path, corpus: Corpus):
         self.folder = Path(folder)
-        self.index = read_json_object(self.folder / "scores.json")
-        self.names: list[str] = sorted(self.index.get("scorers") or {})
-        count = len(self.index.get("shards") or [])
-        if count != len(corpus.shards()):
+        file = self.folder / "scores.json"
+        if not file.is_file():
             raise UserError(
-                f"다른 말뭉치의 점수입니다: 조각 {count}개, 말뭉치는 {len(corpus.shards())}개 (scores of another corpus: shards differ)",
+                f"점수 폴더가 아닙니다 (not a score folder): {self.folder}",
+                help="kodata score CORPUS -o SCORES 의 결과를 주십시오 (give a folder made by kodata score)",
+            )
+        self.index = read_json_object(file)
+        shards, scorers = self.index.get("shards"), self.index.get("scorers")
+        if not isinstance(shards, list) or not isinstance(scorers, dict):
+            raise UserError(
+                "점수 목록이 깨졌습니다 (broken index of scores)",
+                help="같은 kodata score 명령을 다시 하십시오 (run the same kodata score again)",
+                file=file,
+            )
+        self.names: list[str] = sorted(scorers)
+        if len(shards) != len(corpus.shards()) or self.index.get("corpus") != corpus.fingerprint():
+            raise UserError(
+                f"다른 말뭉치의 점수입니다 (scores of another corpus, or of this one before it changed): {self.folder}",
                 help="kodata score 를 이 말뭉치로 다시 하십시오 (score this corpus)",
-                file=self.folder,
             )
 
     def shard(self, index: int) -> tuple[list[str], Columns]:
@@ -80,9 +91,15 @@ class Scores:
                 help="같은 kodata score 명령을 다시 하면 이어집니다 (run the same kodata score again)",
                 file=path,
             ) from None
-        names = [name for name in table.column_names if name != "id"]
-        columns = {name: table[name].to_numpy().astype(np.float32) for name in names}
-        return table["id"].to_pylist(), columns
+        numbers = {f.name for f in table.schema if pa.types.is_floating(f.type)}
+        if not {"id", *self.names} <= set(table.column_names) or not set(self.names) <= numbers:
+            raise UserError(
+                f"점수 파일의 칸이 다릅니다 (columns of the scores differ): {table.column_names}",
+                help="같은 kodata score 명령을 --fresh 로 다시 하십시오 (run kodata score again with --fresh)",
+                file=path,
+            )
+        columns = {name: table[name].to_numpy().astype(np.float32) for name in self.names}
+        return [str(name) for name in table["id"].to_pylist()], columns
 
     def beside(self, index: int, ids: Iterator[str]) -> Iterator[dict[str, float]]:
         """The scores of each document of a shard, checked id by id."""

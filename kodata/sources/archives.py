@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple
 
-from kodata.sources.record import Failure, Part, Record
+from kodata.sources.record import Failure, Part, Record, shown
 from kodata.sources.streams import (
     BrokenInput,
     Segments,
@@ -37,7 +37,7 @@ MEDIA = frozenset(
 )
 """Sound, pictures, models: where an archive has many, they are counted in one line, not named one by one."""
 MEDIA_NAMED = 20
-_PIECE = re.compile(r"(?P<name>.+)\.part(?P<number>\d{1,15})", re.I)
+PIECE = re.compile(r"(?P<name>.+)\.part(?P<number>\d{1,15})", re.I)
 _OFFSETS = 10_000
 """A part number over this is the place of its first byte in the whole, not a count."""
 Recognise = Callable[[str, bytes], str]
@@ -57,12 +57,12 @@ class Pieces(NamedTuple):
 
 def pieces_of(path: Path) -> Pieces | None:
     """The parts `x.zip.part0`, `x.zip.part1073741824` … (or 1, 2, 3 …) that a path belongs to, by their numbers."""
-    found = _PIECE.fullmatch(path.name)
+    found = PIECE.fullmatch(path.name)
     if found is None:
         return None
     parts: list[tuple[int, Path]] = []
     for other in path.parent.iterdir():
-        match = _PIECE.fullmatch(other.name)
+        match = PIECE.fullmatch(other.name)
         if match and match["name"] == found["name"] and other.is_file():
             parts.append((int(match["number"]), other))
     parts.sort()
@@ -184,23 +184,31 @@ def _window(part: Part, start: int, size: int) -> Segments:
 
 def tar_parts(whole: Part, recognise: Recognise) -> list[Part]:
     """Members of a plain tar, read in place; the parts of a cut archive inside it are joined."""
+    members: list[tuple[str, int, int]] = []
+    lost = ""
     try:
         with tarfile.open(whole.path, "r:") as archive:
-            members = []
             for member in archive:
                 if member.isreg() and not member.issparse():
-                    members.append((member.name, member.offset_data, member.size))
+                    members.append((shown(member.name), member.offset_data, member.size))
                 if len(members) > MAX_MEMBERS:
+                    lost = "too_many"
                     break
-            lost = _after(archive) if len(members) <= MAX_MEMBERS else "too_many"
+            lost = lost or _after(archive)
     except (tarfile.TarError, OSError, EOFError):
-        return [whole]
+        if not members:
+            return [whole]
+        lost = "cut_tar"
+    size = Path(whole.path).stat().st_size
+    if members and members[-1][1] + members[-1][2] > size:  # half a file is no file
+        members.pop()
+        lost = "cut_tar"
     found: list[Part] = []
     cut: dict[str, list[tuple[int, int, int]]] = {}
     media = False
     for name, start, size in members:
         bare = PurePosixPath(name).name
-        if match := _PIECE.fullmatch(name):
+        if match := PIECE.fullmatch(name):
             cut.setdefault(match["name"], []).append((int(match["number"]), start, size))
         elif _suffix(bare) in MEDIA:
             media = True
@@ -249,11 +257,12 @@ def read_nested(
     """Everything in a compressed zip in a zip: unpacked to a temporary file, its members read one after the other.
     Raises BrokenInput."""
     with open_bytes(part.path, "inner.zip", part.member, part.segments) as packed:
-        yield from _read_inner(packed, part, recognise, read, depth)
+        yield from read_inner(packed, part, recognise, read, depth)
 
 
-def _read_inner(packed: BinaryIO, part: Part, recognise: Recognise, read: Callable[[BinaryIO, Part], Iterator[Record | Failure]],
+def read_inner(packed: BinaryIO, part: Part, recognise: Recognise, read: Callable[[BinaryIO, Part], Iterator[Record | Failure]],
                 depth: int) -> Iterator[Record | Failure]:  # fmt: skip
+    """Everything in a zip that is read from its beginning to its end. Raises BrokenInput."""
     if depth > MAX_DEPTH:
         raise BrokenInput(f"zip이 {MAX_DEPTH}겹보다 깊음 (zips nested too deeply)")
     with tempfile.TemporaryFile() as whole:
@@ -274,7 +283,7 @@ def _read_inner(packed: BinaryIO, part: Part, recognise: Recognise, read: Callab
                         head = handle.peek(4096) if hasattr(handle, "peek") else b""
                         inner.form = recognise(bare, head[:4096])
                         outs = (
-                            _read_inner(handle, inner, recognise, read, depth + 1)
+                            read_inner(handle, inner, recognise, read, depth + 1)
                             if inner.form == "zip"
                             else read(handle, inner)
                         )
@@ -284,7 +293,7 @@ def _read_inner(packed: BinaryIO, part: Part, recognise: Recognise, read: Callab
                 except BrokenInput as error:
                     yield Failure(inner.label, name, str(error))
             if media:
-                yield Failure(part.label, "", _media_line(media))
+                yield Failure(part.label, "", media_line(media))
 
 
 def _copied(source: BinaryIO, target: BinaryIO) -> None:
@@ -303,7 +312,7 @@ def _copied(source: BinaryIO, target: BinaryIO) -> None:
 def explain(part: Part) -> str:
     """Why a Part that no reader takes gives nothing, for the user."""
     if part.form == "media":
-        return _media_line(_media_of(part))
+        return media_line(_media_of(part))
     if part.form == "too_many":
         return f"멤버가 {MAX_MEMBERS}개를 넘음: 나머지는 읽지 않음 (more members than the limit, the rest is not read)"
     if part.form == "cut_tar":
@@ -319,12 +328,6 @@ def explain(part: Part) -> str:
                 f"; 마지막 조각이 없을 수 있음 (the last part may be missing): {part.name}" if pieces else ""
             )
         return "빈 zip (empty zip)"
-    if part.form == "tar":
-        try:
-            tarfile.open(part.path, "r:").close()
-        except (tarfile.TarError, OSError, EOFError) as error:
-            return f"tar를 읽을 수 없음: 잘렸거나 tar가 아님 (cannot read tar: {error})"
-        return "빈 tar (empty tar)"
     return ""
 
 
@@ -339,6 +342,6 @@ def _media_of(part: Part) -> Counter[str]:
         return Counter()
 
 
-def _media_line(media: Counter[str]) -> str:
+def media_line(media: Counter[str]) -> str:
     told = ", ".join(f"{suffix} {count}" for suffix, count in sorted(media.items()))
     return f"글이 아닌 파일 {media.total()}개를 건너뜀 (sound, pictures and the like are skipped): {told}"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from kodata.run.inputs import is_run
 from kodata.sources.aihub.conll import is_conll, read_conll
 from kodata.sources.archives import explain, pieces_of, read_nested, tar_parts, zip_parts
 from kodata.sources.epub import read_epub
@@ -19,6 +20,7 @@ from kodata.sources.plain import read_text
 from kodata.sources.record import Failure, Part, Record, Settings
 from kodata.sources.rows import read_arrow, read_csv, read_json, read_jsonl, read_parquet, read_xlsx
 from kodata.sources.streams import BLOCK, BrokenInput, open_bytes, packing
+from kodata.sources.tars import read_tar
 from kodata.sources.warc import read_warc
 from kodata.sources.xml import read_xml
 
@@ -39,6 +41,12 @@ _TEXT_EXPANDS = 4
 """About how much longer packed text is when unpacked; only to balance work units."""
 
 
+_ZIPPED_FORMATS = frozenset(
+    ".docx .docm .dotx .pptx .pptm .odt .ods .odp .pages .key .numbers .jar .war .apk .aar .whl .egg .xpi .ipa .kmz".split()
+)
+"""Formats in a zip that are not archives of texts, and that no reader here knows."""
+
+
 def recognise(name: str, head: bytes) -> str:
     """Form of a file by its name, else by its first bytes; "unknown" when neither says."""
     bare = packing(name)[0]
@@ -47,7 +55,11 @@ def recognise(name: str, head: bytes) -> str:
         return _SUFFIXES[suffix]
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:512].lower()
     if start.startswith(b"pk\x03\x04") and start[30:38] == b"mimetype":
-        return "epub" if b"epub+zip" in start else "hwpx" if b"hwp+zip" in start else "zip"
+        return "epub" if b"epub+zip" in start else "hwpx" if b"hwp+zip" in start else "unknown"
+    if start.startswith(b"pk\x03\x04") and (
+        suffix in _ZIPPED_FORMATS or b"[content_types].xml" in start[:80]
+    ):
+        return "unknown"  # a document or a program whose members are not texts of their own
     if start.startswith(b"<?xml"):
         return "html" if b"<html" in start else "xml"
     for magic, form in (
@@ -110,7 +122,7 @@ def parts(path: Path, name: str, form: str, unit_bytes: int, argument: int) -> l
         return _row_groups(whole, unit_bytes)
     if form == "zip":
         return zip_parts(whole, recognise)
-    if form == "tar":
+    if form == "tar" and not packed:
         return tar_parts(whole, recognise)
     return [whole]
 
@@ -176,6 +188,8 @@ def read(part: Part, settings: Settings) -> Iterator[Record | Failure]:
     try:
         if part.form == "nested":
             found = read_nested(part, recognise, lambda handle, inner: _read(handle, inner, settings))
+        elif part.form == "tar":
+            found = _read_tar(part, settings)
         elif part.form not in _READERS:
             yield Failure(part.label, "", no_reader(part))
             return
@@ -187,8 +201,14 @@ def read(part: Part, settings: Settings) -> Iterator[Record | Failure]:
     except BrokenInput as error:
         yield Failure(part.label, f"{last}+" if last else "", str(error))
         return
-    if nothing and not part.start:
+    ours = is_run(Path(part.path).parent.parent)  # a shard of ours may be empty
+    if nothing and not part.start and not ours:
         yield Failure(part.label, "", "빈 파일: 기록이 없음 (empty: no record)")
+
+
+def _read_tar(part: Part, settings: Settings) -> Iterator[Record | Failure]:
+    with open_bytes(part.path, part.name, part.member, part.segments) as handle:
+        yield from read_tar(handle, part, recognise, lambda inside, inner: _read(inside, inner, settings))
 
 
 def _open(part: Part, settings: Settings) -> Iterator[Record | Failure]:
@@ -204,6 +224,9 @@ def _reader(handle: BinaryIO, part: Part) -> Callable[..., Iterator[Record | Fai
 
 def _read(handle: BinaryIO, part: Part, settings: Settings) -> Iterator[Record | Failure]:
     """Records of an open file inside a nested archive."""
+    if part.form == "tar":
+        yield from read_tar(handle, part, recognise, lambda inside, inner: _read(inside, inner, settings))
+        return
     if part.form not in _READERS:
         yield Failure(part.label, "", no_reader(part))
         return

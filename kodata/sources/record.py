@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from unicodedata import normalize
+
+
+def shown(name: str) -> str:
+    """The name of a file as its author wrote it, NFC: bytes that are not UTF-8 are mostly CP949, from an archive of a
+    Korean Windows; macOS takes syllables apart."""
+    if not name.isascii():
+        try:
+            name.encode("utf-8")
+        except UnicodeEncodeError:  # lone surrogates: how Python gives such bytes
+            data = os.fsencode(name)
+            try:
+                name = data.decode("cp949")
+            except UnicodeDecodeError:
+                name = data.decode("utf-8", "replace")
+        name = normalize("NFC", name)
+    return name
 
 
 @dataclass(kw_only=True, slots=True)
@@ -69,7 +87,12 @@ class Part:
     def label(self) -> str:
         """What messages call it: the path the user can open, and the member of a zip."""
         member = self.name.partition("!")[2] if self.member >= 0 or self.segments else ""
-        return f"{self.path}!{member}" if member else self.path
+        path = self.path
+        try:
+            path.encode("utf-8")
+        except UnicodeEncodeError:
+            path = shown(path)
+        return f"{path}!{member}" if member else path
 
 
 @dataclass(slots=True)

@@ -17,6 +17,8 @@ from kodata.text.encoding import sniff
 
 MAX_LINE_BYTES = 256 << 20
 MAX_JSON_BYTES = 512 << 20
+MAX_DEPTH = 100
+"""Lists and objects in one another: what reads deeper ones would run out of stack."""
 _LIST_KEYS = ("data", "documents", "document", "rows", "items", "records", "articles")
 
 
@@ -37,9 +39,9 @@ def _loads(data: bytes) -> Any:
     import orjson
 
     try:
-        return orjson.loads(data)
+        return flat_enough(orjson.loads(data), data)
     except orjson.JSONDecodeError:
-        return json.loads(data.decode("utf-8", "strict").lstrip("\ufeff"))
+        return flat_enough(json.loads(data.decode("utf-8", "strict").lstrip("\ufeff")), data)
 
 
 def lines(handle: BinaryIO, start: int, end: int, number: int) -> Iterator[tuple[int, bytes | None]]:
@@ -91,21 +93,20 @@ def json_lines(
 def _value(line: bytes) -> tuple[Any, str]:
     """(value, "") of one line, or (None, why it is none)."""
     try:
-        value = _loads(line)
+        return _loads(line), ""
     except UnicodeDecodeError as error:
         try:
-            value = json.loads(line.decode("cp949"))
+            return flat_enough(json.loads(line.decode("cp949")), line), ""
         except ValueError:
             return None, f"UTF-8이 아닌 글자 (bad UTF-8 at byte {error.start + 1})"
     except (ValueError, RecursionError) as error:
         return None, f"JSON이 깨짐 (broken JSON: {_short(error)})"
-    if line.count(b"[") + line.count(b"{") > MAX_DEPTH and _too_deep(value):
-        return None, f"JSON이 {MAX_DEPTH}겹보다 깊음 (JSON nested over {MAX_DEPTH} deep)"
-    return value, ""
 
 
-def _too_deep(value: Any) -> bool:
-    """Whether lists and objects stand more than MAX_DEPTH deep in one another: what reads it would run out of stack."""
+def flat_enough(value: Any, data: bytes) -> Any:
+    """The value, unless lists and objects stand more than MAX_DEPTH deep in one another: ValueError."""
+    if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
+        return value
     level = [value]
     for _ in range(MAX_DEPTH):
         inner: list[Any] = []
@@ -115,7 +116,9 @@ def _too_deep(value: Any) -> bool:
             elif isinstance(item, list):
                 inner.extend(item)
         level = inner
-    return any(isinstance(item, dict | list) for item in level)
+    if any(isinstance(item, dict | list) for item in level):
+        raise ValueError(f"{MAX_DEPTH}겹보다 깊음, nested over {MAX_DEPTH} deep")
+    return value
 
 
 def read_jsonl(handle: BinaryIO, part: Part, settings: Settings) -> Iterator[Record | Failure]:

@@ -131,6 +131,8 @@ class _Stepwise(io.RawIOBase):
 def packing(name: str) -> tuple[str, str]:
     """(name without the packing suffix, the suffix or ""): ("a.jsonl", ".gz")."""
     suffix = PurePosixPath(name.lower()).suffix
+    if suffix == ".tgz":
+        return f"{name[:-4]}.tar", ".gz"
     return (name[: -len(suffix)], suffix) if suffix in PACKED else (name, "")
 
 
@@ -304,6 +306,15 @@ def unpack_member(archive: zipfile.ZipFile, number: int, name: str) -> Iterator[
         if info.flag_bits & 0x1:
             raise BrokenInput("암호가 걸린 zip (encrypted zip member)")
         with archive.open(info) as raw, _unpacked(raw, packing(name)[1]) as handle:  # type: ignore[arg-type]
+            yield handle
+
+
+@contextmanager
+def unpack_stream(raw: BinaryIO, name: str) -> Iterator[BinaryIO]:
+    """Readable bytes of an open stream, unpacked by the end of `name`; not seekable, but they can be peeked at."""
+    with _named_breaks(name):
+        source: Any = io.BufferedReader(_Counted(raw), BLOCK)
+        with _unpacked(source, packing(name)[1]) as handle:
             yield handle
 
 

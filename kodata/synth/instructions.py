@@ -47,8 +47,7 @@ def from_taxonomy(
     asks = [taxonomy.ask_subjects(place, seed) for place in firsts.values()]
     answers = stage("과목 (subjects)", client, asks)
     subjects = {
-        key: taxonomy.items(answer, taxonomy.SUBJECTS)
-        for key, answer in zip(firsts, answers, strict=True)
+        key: taxonomy.items(answer, taxonomy.SUBJECTS) for key, answer in zip(firsts, answers, strict=True)
     }
 
     def subject_of(place: taxonomy.Leaf) -> str | None:
@@ -62,8 +61,7 @@ def from_taxonomy(
             wanted.setdefault(key, taxonomy.ask_sessions(place, subject, seed))
     answers = stage("차시 (sessions)", client, list(wanted.values()))
     sessions = {
-        key: taxonomy.items(answer, taxonomy.SESSIONS)
-        for key, answer in zip(wanted, answers, strict=True)
+        key: taxonomy.items(answer, taxonomy.SESSIONS) for key, answer in zip(wanted, answers, strict=True)
     }
 
     asks, about = [], []

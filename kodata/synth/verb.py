@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from kodata.chat.records import Chat, chat_to_json, dump_line
+from kodata.chat.rows import ROW_SUFFIXES, check_output
 from kodata.run.errors import UsageError, UserError
 from kodata.run.files import atomic_open
 from kodata.run.flags import DryRun, Flat, Fresh, Limit, Output, Parameter, Seed
@@ -106,6 +107,7 @@ def synth(
     Raises UserError when the endpoint refuses or does not answer, or nothing usable came.
     """
     config, ask = config or SynthConfig(), ask or EndpointConfig()
+    check_output(output)
     files = _files(kind, inputs or [])
     if kind != "arithmetic":
         ask.needed()
@@ -215,8 +217,6 @@ def _kept(chat: Chat, kind: str, told: Told) -> dict[str, Any]:
 def _files(kind: Kind, inputs: list[str]) -> list[Path]:
     if not inputs:
         return []
-    from kodata.chat.rows import ROW_SUFFIXES
-
     files = [] if kind == "arithmetic" else expand(inputs, () if kind == "taxonomy" else ROW_SUFFIXES)
     if kind == "arithmetic" or (kind == "taxonomy" and len(files) > 1):
         raise UsageError(

@@ -1,5 +1,6 @@
 """AI Hub as it lands on disk: zips in zips, parts to join, tars, odd names, and everything that can be broken about them."""
 
+import gzip
 import io
 import json
 import random
@@ -240,6 +241,46 @@ def test_broken_tars(tmp_path: Path) -> None:
     found = items(put(tmp_path / "b.tar", bytes(data)))
     assert [type(i).__name__ for i in found] == ["Record", "Failure"] and "깨짐" in str(found[1])
     assert "빈 tar" in only_failure(put(tmp_path / "c.tar", tar())).reason
+    whole = tar("a.json", "b.json", "c.json")
+    step = tarfile.BLOCKSIZE + -(-len(book()) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+    for cut in (step + 100, step + 512, step + 520):  # in the second header, after it, in the second member
+        found = items(put(tmp_path / f"cut{cut}.tar", whole[:cut]))
+        assert [type(i).__name__ for i in found] == ["Record", "Failure"] and "깨짐" in str(found[1])
+
+
+def test_packed_tars_are_read_as_a_stream(tmp_path: Path) -> None:
+    members = {
+        "가/a.json": book(1), "b.zip": zipped({"b.json": book(2)}), "c.json.gz": gzip.compress(book(3)), "d.png": b"\x89PNG",
+        "e.zip.part0": b"PK", "f.zip": b"PK\x03\x04", "g.json": b"",
+    }  # fmt: skip
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    tar = out.getvalue()
+    for file in (
+        put(tmp_path / "a.tar.gz", gzip.compress(tar)),
+        put(tmp_path / "b.tgz", gzip.compress(tar)),
+        put(tmp_path / "c.zip", zipped({"안.tar": tar})),
+    ):
+        found = items(file)
+        assert [i.id for i in found if isinstance(i, Record)] == ["P1", "P2", "P3"]
+        failures = [i for i in found if isinstance(i, Failure)]
+        assert [f.place for f in failures] == ["e.zip.part0", "f.zip", "g.json", ""]
+        assert all(
+            word in f.reason for f, word in zip(failures, ("조각", "zip", "빈 파일", ".png 1"), strict=True)
+        )
+    packed = gzip.compress(tar)
+    found = items(put(tmp_path / "cut.tgz", packed[: len(packed) - 40]))
+    assert "끊김" in str(found[-1])
+    broken = bytearray(tar)
+    broken[tar.find(b"c.json.gz")] = 0x7A  # the checksum of that header no longer holds
+    found = items(put(tmp_path / "broken.tgz", gzip.compress(bytes(broken))))
+    assert [type(i).__name__ for i in found] == ["Record", "Record", "Failure"] and "깨짐" in str(found[2])
+    assert "tar가 아님" in only_failure(put(tmp_path / "no.tgz", gzip.compress(b"x" * 5000))).reason
+    assert "빈 tar" in only_failure(put(tmp_path / "empty.tar.gz", gzip.compress(bytes(10240)))).reason
 
 
 # --- broken and hostile archives

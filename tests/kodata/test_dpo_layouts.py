@@ -252,3 +252,27 @@ def test_real_ratings_agree_with_their_labels(real_data, tmp_path):
     found = told(tmp_path / "pairs.jsonl")
     assert len(found) > 90
     assert all(labels[q.strip(), c.strip()] == 1 and labels[q.strip(), r.strip()] == 0 for q, c, r in found)
+
+
+def test_numbers_no_score_can_be_are_dropped_with_their_row(tmp_path):
+    rows = [
+        '{"prompt": "수도는?", "responses": ["서울입니다.", "부산입니다."], "scores": [1%s, 2]}'
+        % ("0" * 400),
+        '{"prompt": "꽃은?", "responses": ["장미입니다.", "나무입니다."], "scores": [2, 1]}',
+        '{"message_tree_id": "t", "prompt": {"text": "강은?", "role": "prompter", "replies": ['
+        '{"text": "낙동강", "role": "assistant", "rank": NaN}, {"text": "한강", "role": "assistant", "rank": 0}, '
+        '{"text": "태백산", "role": "assistant", "rank": 1%s}, {"text": "바다", "role": "assistant", "rank": 1}]}}'
+        % ("0" * 400),
+    ]
+    source = tmp_path / "rows.jsonl"
+    source.write_text("\n".join(rows), encoding="utf-8")
+    result = dpo([str(source)], output=tmp_path / "pairs.jsonl")
+    assert told(tmp_path / "pairs.jsonl") == [
+        ("꽃은?", "장미입니다.", "나무입니다."), ("강은?", "한강", "바다"),
+    ]  # fmt: skip
+    assert result.summary["dropped"] == {"broken": 1}
+
+
+def test_a_hyphen_between_numbers_is_no_sign():
+    assert same_end("1월 15일, 곧 2024-01-15", "답은 15") == 1
+    assert same_end("답: -15", "답: 15") == 0

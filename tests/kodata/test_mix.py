@@ -139,15 +139,36 @@ def test_score_cut(tmp_path):
         )
 
 
+def test_scores_of_a_corpus_that_changed(tmp_path):
+    wiki = corpus(tmp_path, "wiki", 10, 100)
+    scores = scored(tmp_path / "scores", wiki, [1.0] * 10)
+    config = MixConfig(min_score={"quality": 0.5})
+    corpus(tmp_path, "wiki", 10, 120)  # the same ids, other texts
+    with pytest.raises(UserError, match="before it changed"):
+        mix([str(wiki)], output=tmp_path / "out", scores=[scores], config=config)
+    index = scores / "scores.json"
+    index.write_text('{"corpus": "x", "shards": 1, "scorers": {}}')
+    with pytest.raises(UserError, match="broken index"):
+        mix([str(wiki)], output=tmp_path / "out", scores=[scores], config=config)
+    index.unlink()
+    with pytest.raises(UserError, match="not a score folder"):
+        mix([str(wiki)], output=tmp_path / "out", scores=[scores], config=config)
+
+
 def test_scores_of_other_documents(tmp_path):
     wiki, web = corpus(tmp_path, "wiki", 10, 100), corpus(tmp_path, "web", 10, 100)
     scores = scored(tmp_path / "scores", wiki, [1.0] * 10)
     config = MixConfig(min_score={"quality": 0.5})
-    with pytest.raises(UserError, match="other documents"):
+    with pytest.raises(UserError, match="another corpus"):
         mix([str(web)], output=tmp_path / "out", scores=[scores], config=config)
-    short = corpus(tmp_path, "short", 0, 1)
-    with pytest.raises(UserError):
-        mix([str(short)], output=tmp_path / "out2", scores=[scores], config=config)
+    ids = [d.id for d in Corpus(wiki)]
+    for wrong in ([*ids[:5], "x", *ids[6:]], ids[:9], [*ids, "y"]):  # rows that are not the shard's
+        sidecar.write_scores(scores, 0, wrong, {"quality": [1.0] * len(wrong)})
+        with pytest.raises(UserError, match=r"scores of other documents|more scores than"):
+            mix([str(wiki)], output=tmp_path / "out2", scores=[scores], config=config)
+    sidecar.write_scores(scores, 0, ids, {"other": [1.0] * 10})
+    with pytest.raises(UserError, match="columns"):
+        mix([str(wiki)], output=tmp_path / "out2", scores=[scores], config=config)
     sidecar.score_file(scores, 0).write_bytes(b"broken")
     with pytest.raises(UserError, match="cannot read"):
         mix([str(wiki)], output=tmp_path / "out3", scores=[scores], config=config)
@@ -213,3 +234,66 @@ def test_rehydrated_mix(tmp_path):
     more = mix([str(path)], output=tmp_path / "more", config=MixConfig(rehydrate=True))
     assert plain.summary["documents"] == 2 and more.summary["documents"] == 4
     assert sorted(d.id for d in Corpus(more.path)) == ["a", "a#2", "a#3", "b"]
+
+
+# ---- what users get wrong, what files hold ---------------------------------------------------------
+
+
+def test_numbers_that_are_not_finite():
+    for bad in (
+        {"weights": {"a": float("nan")}},
+        {"repeat": float("inf")},
+        {"min_score": {"q": float("nan")}},
+    ):
+        with pytest.raises(UsageError, match="finite"):
+            MixConfig(**bad)
+
+
+def test_inputs_that_cannot_be_told_apart(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    one, other = corpus(tmp_path / "a", "docs", 5, 100), corpus(tmp_path / "b", "docs", 5, 90)
+    with pytest.raises(UsageError, match="given twice"):
+        mix([str(one), str(tmp_path / "a" / ".." / "a" / "docs.jsonl")], output=tmp_path / "out")
+    with pytest.raises(UsageError, match="one name"):
+        mix([str(one), str(other)], output=tmp_path / "out", config=MixConfig(weights={"docs": 1}))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_group_that_is_all_below_the_cut_is_told(tmp_path):
+    wiki, web = corpus(tmp_path, "wiki", 10, 100), corpus(tmp_path, "web", 10, 100)
+    scores = [scored(tmp_path / "s1", wiki, [1.0] * 10), scored(tmp_path / "s2", web, [0.0] * 10)]
+    config = MixConfig(min_score={"quality": 0.5})
+    result = mix([str(wiki), str(web)], output=tmp_path / "out", scores=scores, config=config)
+    assert result.summary["groups"]["web"]["below_cut"] == 10
+    assert counts(result.path) == {"wiki": 1000}
+
+
+def test_repeats_that_are_no_repeats(tmp_path):
+    for value in ("many", 10**9, 0, 2.5, True):
+        path = corpus(tmp_path, f"web{value}", 3, 100, repeat=value)
+        with pytest.raises(UserError, match=r"meta\.repeat"):
+            mix([str(path)], output=tmp_path / "out", config=MixConfig(rehydrate=True))
+
+
+def test_a_refused_fresh_run_leaves_the_old_one(tmp_path):
+    wiki = corpus(tmp_path, "wiki", 10, 100)
+    done = mix([str(wiki)], output=tmp_path / "out")
+    with pytest.raises(UserError, match="unknown"):
+        mix([str(wiki)], output=tmp_path / "out", config=MixConfig(weights={"book": 1}), fresh=True)
+    assert counts(done.path) == {"wiki": 1000}
+
+
+def test_more_shards_than_open_files(tmp_path, monkeypatch):
+    import resource
+
+    wiki = corpus(tmp_path, "wiki", 200, 100)
+    monkeypatch.setattr(MODULE, "SHARD_CHARS", 100)
+    monkeypatch.setattr(MODULE, "DEALT_BYTES", 500)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (100, hard))
+    try:
+        result = mix([str(wiki)], output=tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert counts(result.path) == {"wiki": 20_000}

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -267,6 +268,62 @@ def test_an_input_nothing_can_be_read_from_is_an_error_that_names_it(
     with pytest.raises(UserError, match=name) as error:
         clean([str(tmp_path / name)], output=tmp_path / "out", workers=1)
     assert words in str(error.value)
+
+
+def test_an_unreadable_input_among_good_ones_does_not_cost_the_run(corpus: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "빈.txt"
+    empty.write_bytes(b"")
+    result = clean([str(corpus / "a.jsonl"), str(empty)], output=tmp_path / "out", workers=1)
+    assert result.summary["kept"] == 30 and result.summary["failed"] == 1
+    assert "no readable record" in result.lines[-1] and "빈.txt" in result.lines[-1]
+
+
+def test_file_names_that_are_not_utf8(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    rng = random.Random(5)
+    for name, data in (("글.txt", article(rng).encode()), ("빈.txt", b"")):
+        with open(bytes(folder) + b"/" + name.encode("cp949"), "wb") as handle:
+            handle.write(data)
+    (folder / unicodedata.normalize("NFD", "분해.txt")).write_text(article(rng))
+    command = [sys.executable, "-m", "kodata", "clean", str(folder), "-o", str(tmp_path / "out"), "-q"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    assert {d.meta["file"] for d in Corpus(tmp_path / "out")} == {"in/글.txt", "in/분해.txt"}
+    assert "빈.txt" in (tmp_path / "out/failed.jsonl").read_text(encoding="utf-8") and "빈.txt" in done.stdout
+
+
+SURVIVES = (
+    "값은 10000원이고 2000년에 100000원을 냈다.", "나는하ㅋㅋㅋ 오늘ㅎㅎ 재밌다하하", "나랏〮말〯ᄊᆞ미 中國에 달아 ᄉᆞᄆᆞᆺ디 아니ᄒᆞᆯᄊᆡ",
+    "주소: 시장 앞길이다. 전화: 없다. ⓒ 표시는 그대로 둔다. 그 뒤에도 글이 있다.", "㈜나무 ① ½ ㎏ ㆍ 「법」 『책』 제2조 ㄱㄴㄷ",
+    "2023-10-24 회의, 1592-1598 임진왜란, 3.14159, 12:30 에 만난다", "버전 1.2.3.4 와 제11.22.33조를 본다",
+    "한 논문은 카지노사이트 규제를 다룬다. 경찰은 운영자를 구속했다.", "a<b and c>d 이면 <개정 2020.1.1> <표 1>을 본다",
+    "大韓民國은 民主共和國이다. 主權은 國民에게 있다.", "👨‍👩‍👧 가족 ❤️ 사랑해",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("profile", ["dialogue", "law", "book", "academic", "news", "none"])
+def test_the_whole_verb_destroys_nothing(tmp_path: Path, profile: str) -> None:
+    """What public Korean cleaners delete or change: 10000원 → 100원, 나는하ㅋㅋㅋ → 나는ㅋㅋ, all after 주소: or ⓒ, old Hangul."""
+    rng = random.Random(7)
+    frame = [] if profile == "dialogue" else [f"{sentence(rng)} {sentence(rng)}" for _ in SURVIVES]
+    texts = (
+        [f"{a}\n{b}\n{a[::-1]}" for a, b in zip(frame, SURVIVES, strict=True)] if frame else list(SURVIVES)
+    )
+    result = clean(
+        [str(rows(tmp_path / "in.jsonl", texts))], output=tmp_path / "out",
+        config=CleanConfig(profile=profile), workers=1,
+    )  # fmt: skip
+    assert [d.text for d in Corpus(tmp_path / "out")] == texts and not result.summary["pii"]
+
+
+def test_cleaning_the_output_again_changes_nothing(corpus: Path, tmp_path: Path) -> None:
+    rows(corpus / "d.jsonl", ["서울 광진구 자양로13길 19 앞에서 만나자. " + article(random.Random(9))])
+    rows(corpus / "z.jsonl", ["No Korean here at all, so that a shard of documents is empty."] * 3)
+    first = clean([str(corpus)], output=tmp_path / "one", workers=2)
+    again = clean([str(tmp_path / "one")], output=tmp_path / "two", workers=1)
+    assert (again.summary["in"], again.summary["failed"]) == (first.summary["kept"], 0)
+    assert list(Corpus(tmp_path / "one")) == list(Corpus(tmp_path / "two"))
 
 
 def test_missing_input_writes_nothing(tmp_path: Path) -> None:

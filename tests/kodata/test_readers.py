@@ -507,3 +507,12 @@ def test_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(UserError, match="표준 입력"):
         clean(["-"], output=tmp_path / "empty", config=CleanConfig(), workers=1)
     assert not list(tmp_path.glob(".*.stdin"))
+
+
+def test_json_nested_too_deep_is_a_broken_line_and_brackets_in_text_are_not() -> None:
+    from kodata.sources.rows import MAX_DEPTH, json_lines
+
+    deep = "[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1)
+    data = "\n".join([deep, deep[1:-1], '{"text": "' + "[" * 1000 + '"}']).encode()
+    found = [wrong for _, _, wrong in json_lines(io.BufferedReader(io.BytesIO(data)))]  # type: ignore[arg-type]
+    assert "deep" in found[0] and found[1:] == ["", ""]

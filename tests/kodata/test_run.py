@@ -240,6 +240,41 @@ def test_expand_takes_only_the_documents_of_our_own_runs(tmp_path: Path) -> None
         expand([tmp_path / "wk"])
 
 
+def test_broken_links_and_pipes_in_a_folder_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.txt").write_text("글")
+    (tmp_path / "b.txt").symlink_to("없다")
+    (tmp_path / "c.txt").symlink_to("c.txt")
+    os.mkfifo(tmp_path / "d.txt")
+    for _ in range(2):
+        assert [p.name for p in expand([tmp_path])] == ["a.txt"]
+    told = capsys.readouterr().err
+    assert told.count("skipped") == 1 and " 3 " in told and "b.txt" in told
+
+
+def test_what_may_not_be_read_is_a_user_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*args: object, **kwargs: object) -> None:
+        raise PermissionError(13, "Permission denied", str(tmp_path / "a.txt"))
+
+    (tmp_path / "a.txt").write_text("글")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "iterdir", denied)
+        with pytest.raises(UserError, match="cannot read"):
+            expand([tmp_path])
+    monkeypatch.setattr("kodata.run.files.open", denied, raising=False)
+    with pytest.raises(UserError, match=r"cannot read.*a\.txt.*Permission denied"):
+        fingerprint(tmp_path / "a.txt")
+
+
+def test_names_that_are_not_utf8_survive_json(tmp_path: Path) -> None:
+    name = os.fsdecode("한글".encode("cp949"))
+    atomic_json(tmp_path / "a.json", {"글": [name, "한글"]})
+    assert read_json(tmp_path / "a.json") == {"글": [name, "한글"]} and "한글" in (
+        tmp_path / "a.json"
+    ).read_text(encoding="utf-8")
+
+
 def test_expand_refuses_what_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     for bad in ("", "  ", "-", tmp_path / "fifo"):

@@ -222,3 +222,25 @@ def test_every_fault_names_its_place_and_loses_nothing_else(tmp_path):
     told = "\n".join(result.lines)
     assert "bad.jsonl:2: " in told and "bad.jsonl:3: messages[0].role" in told and '"role": "user"' in told
     assert "(repeated ids changed): 2" in told
+
+
+def test_rows_nested_too_deep_are_broken_rows(tmp_path):
+    good = {
+        "messages": [{"role": "user", "content": "수도는?"}, {"role": "assistant", "content": "서울입니다."}]
+    }
+    deep = "[" * 1000 + "]" * 1000
+    lines = [f'{{"a": {deep}}}', json.dumps(good, ensure_ascii=False), f'{{"messages": {deep}}}']
+    for name, content in (("in.jsonl", "\n".join(lines)), ("in.json", f"[{lines[1]}]")):
+        (tmp_path / name).write_text(content, encoding="utf-8")
+    result = sft([str(tmp_path / "in.jsonl")], output=tmp_path / "out.jsonl")
+    assert result.summary["kept"] == 1 and result.summary["dropped"] == {"broken": 2}
+    (tmp_path / "deep.json").write_text(f"[{lines[0]}]", encoding="utf-8")
+    with pytest.raises(UserError, match="deep"):
+        sft([str(tmp_path / "in.json"), str(tmp_path / "deep.json")], output=tmp_path / "other.jsonl")
+
+
+@pytest.mark.parametrize("name", ["out.parquet", "out.jsonl.zst", "out.json", "out.csv"])
+def test_an_output_named_like_another_file_type_is_refused(tmp_path, name):
+    with pytest.raises(UsageError, match="JSON lines"):
+        sft([str(tmp_path / "in.jsonl")], output=tmp_path / name)
+    assert not list(tmp_path.iterdir())

@@ -388,3 +388,20 @@ def test_a_lost_disk_is_no_broken_input(tmp_path: Path, number: int, monkeypatch
     file = make(tmp_path / "a.txt", TEXT)
     with pytest.raises(UserError, match=r"a\.txt"), open_bytes(str(file), file.name):
         raise OSError(number, "gone")
+
+
+def test_documents_in_a_zip_are_not_archives(tmp_path: Path) -> None:
+    import zipfile
+
+    from kodata.sources.forms import recognise
+
+    def head(*names: str) -> bytes:
+        with zipfile.ZipFile(tmp_path / "x", "w") as archive:
+            for name in names:
+                archive.writestr(name, "내용")
+        return (tmp_path / "x").read_bytes()[:4096]
+
+    word = head("[Content_Types].xml", "word/document.xml")
+    assert recognise("보고서.docx", word) == recognise("보고서", word) == "unknown"
+    assert recognise("lib.jar", head("META-INF/MANIFEST.MF")) == "unknown"
+    assert recognise("글.zip", head("글.txt")) == recognise("글", head("글.txt")) == "zip"

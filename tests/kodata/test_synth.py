@@ -346,7 +346,9 @@ def test_a_model_that_says_nothing_usable_is_told(tmp_path):
 
 def test_a_folder_of_taxonomies_is_refused(tmp_path):
     for name in "ab":
-        (tmp_path / f"{name}.yaml").write_text("과학:\n  levels: [중등]\n  disciplines: [역학]\n", encoding="utf-8")
+        (tmp_path / f"{name}.yaml").write_text(
+            "과학:\n  levels: [중등]\n  disciplines: [역학]\n", encoding="utf-8"
+        )
     ask = EndpointConfig(endpoint="http://127.0.0.1:9/v1", model="made")
     with pytest.raises(UsageError, match="takes no such input"):
         synth("taxonomy", [str(tmp_path)], output=tmp_path / "o.jsonl", ask=ask, dry_run=True)
