@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional as F
 from transformers.models.bitnet.modeling_bitnet import BitNetMLP
 
+from kobitnet import quant as quant_module
 from kobitnet.loss import summed_nll
 from kobitnet.model import build_model, hidden_states, model_config
 from kobitnet.optim import build_optimizer, set_rates
@@ -40,6 +41,12 @@ def losses(quant: str, *, cache: bool, act: str = "relu2", autocast: bool = Fals
             optimizer.zero_grad(set_to_none=True)
             weights.invalidate()
     return told, one.state_dict()
+
+
+@pytest.fixture(autouse=True)
+def keep_all(monkeypatch):
+    """Toys are smaller than what codes are worth keeping for."""
+    monkeypatch.setattr(quant_module, "KEEP_FROM", 0)
 
 
 @pytest.fixture
@@ -148,3 +155,11 @@ def test_gradients_of_a_loss_are_given_once():
     total.backward(retain_graph=True)
     with pytest.raises(RuntimeError, match="earlier backward"):
         total.backward()
+
+
+def test_small_activations_are_kept_as_they_are(monkeypatch):
+    monkeypatch.setattr(quant_module, "KEEP_FROM", 1 << 20)
+    norm = QuantNorm(torch.nn.Parameter(torch.ones(8)), 1e-5)
+    assert not hasattr(norm(torch.randn(2, 8)), "codes")
+    monkeypatch.setattr(quant_module, "KEEP_FROM", 16)
+    assert hasattr(norm(torch.randn(2, 8)), "codes")
