@@ -147,8 +147,10 @@ def test_a_bug_keeps_its_traceback(tool: Tool) -> None:
 
 def test_an_interrupt_inside_a_destructor_is_not_lost() -> None:
     code = textwrap.dedent("""
-        import sys, time
+        import signal, sys, time
         from kodata.run import app
+
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs start with it ignored
 
         class Thing:
             def __del__(self):
