@@ -218,21 +218,28 @@ def from_fields(fields: Mapping[str, Any], path: Path) -> Tokenizer:
     return _byte_level(fields, tokens, types, config, bad)
 
 
+def pre_tokenizer(fields: Mapping[str, Any]) -> str:
+    """Our name of the regex that a file's `tokenizer.ggml.pre` stands for; a file without it means Llama 3's."""
+    pre = fields.get("tokenizer.ggml.pre", "llama-bpe")
+    return _SAME.get(pre, pre) if isinstance(pre, str) else repr(pre)
+
+
 def _byte_level(
     fields: Mapping[str, Any], tokens: list[str], types: list[int], config: dict[str, Any], bad: Any
 ) -> Tokenizer:
     from kotok.foreign import patterns
 
-    pre = fields.get("tokenizer.ggml.pre", "llama-bpe")
-    pre = _SAME.get(pre, pre)
+    pre = pre_tokenizer(fields)
     if pre not in patterns():
         raise bad(f"tokenizer.ggml.pre {pre!r}")
     vocabulary = {t: i for i, (t, kind) in enumerate(zip(tokens, types, strict=True)) if kind == NORMAL}
     if len(vocabulary) != types.count(NORMAL):
         raise bad("두 번 나온 토큰 (duplicate token)")
     merges = fields.get("tokenizer.ggml.merges")
-    pairs = [m.split(" ", 1) for m in merges] if isinstance(merges, list) else None
-    if pairs is None or any(len(p) != 2 or not {*p, "".join(p)} <= vocabulary.keys() for p in pairs):
+    if not isinstance(merges, list) or not all(isinstance(m, str) for m in merges):
+        raise bad("tokenizer.ggml.merges")
+    pairs = [m.split(" ", 1) for m in merges]
+    if any(len(p) != 2 or not {*p, "".join(p)} <= vocabulary.keys() for p in pairs):
         raise bad("tokenizer.ggml.merges")
     return Tokenizer(
         {

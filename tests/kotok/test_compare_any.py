@@ -251,3 +251,22 @@ def test_suspicious_tokens_by_hand(tok):
     assert syllables_whole(made) == 1 and len(found["part"]) == 128 + 1
     assert measure(made, [("x", "가")]).total.tokens == 1
     assert 0 < syllables_whole(tok) < 200 and not suspicious(tok)["double"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"tokenizer.ggml.pre": ["llama-bpe"]},
+        {"tokenizer.ggml.merges": [1, 2]},
+        {"tokenizer.ggml.merges": "a b"},
+    ],
+)
+def test_gguf_fields_of_another_type_are_refused(wrong, tmp_path):
+    from kodata.run.errors import UserError
+    from kotok.gguf import from_fields, vocabulary_fields
+    from kotok.tokenizer import build
+
+    fields = vocabulary_fields(build([(0xEA, 0xB0, 256)], "llama-bpe"))
+    assert from_fields(fields, tmp_path).vocab_size
+    with pytest.raises(UserError, match=next(iter(wrong))):
+        from_fields({**fields, **wrong}, tmp_path)
