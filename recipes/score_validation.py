@@ -75,6 +75,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--budget", type=float, default=2.0, help="runs: 시간 (hours)")
     parser.add_argument("--tokens", type=int, default=1_500_000, help="runs: 한 번의 토큰 (tokens a run)")
     parser.add_argument("--vocab", type=int, default=8192)
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="runs")
+    parser.add_argument("--threads", type=int, default=2, help="runs: torch 스레드 (threads)")
     given = parser.parse_args(arguments)
     try:
         return areas(given) if given.what == "auc" else runs(given)
@@ -261,7 +263,7 @@ def one(given: argparse.Namespace, cut: str, seed: int) -> dict[str, Any]:
     steps = max(1, given.tokens // (16 * 256))
     tool(
         "kobitnet", "train", folder / f"{cut}-shards", "-o", name, "--preset", "tiny", "--steps", steps,
-        "--seed", seed, "--quant", "none", "--threads", 2,
+        "--seed", seed, "--quant", "none", "--precision", given.precision, "--threads", given.threads,
     )  # fmt: skip
     out = tool(
         "kobitnet", "eval", name, "--on", folder / "clean-shards", "--no-compare", "--max-tokens", 60_000, "--json"
@@ -273,6 +275,7 @@ def one(given: argparse.Namespace, cut: str, seed: int) -> dict[str, Any]:
         "cut": cut,
         "seed": seed,
         "steps": steps,
+        "precision": given.precision,
         "bits_per_byte": find(summary, "bits_per_byte"),
         "seconds": round(time.monotonic() - started, 1),
     }

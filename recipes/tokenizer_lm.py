@@ -61,6 +61,7 @@ class Study:
     window_bytes: int = 1_280
     equal: str = "tokens"
     quant: str = "b1.58"
+    precision: str = "fp32"
     optimizer: str = "muon"
     lr: float = 0.02
     train_chars: int = TRAIN_CHARS
@@ -177,8 +178,8 @@ def shards(arm: str, texts: Path, name: str, tok: Path, work: Path) -> Path:
     return folder
 
 
-def run(arm: str, seed: int, data: Path, work: Path, study: Study) -> dict[str, Any]:
-    """Train and score one model, or take what was recorded."""
+def run(arm: str, seed: int, data: Path, work: Path, study: Study, threads: int = 0) -> dict[str, Any]:
+    """Train and score one model (torch with so many threads, 0 = as it is), or take what was recorded."""
     told = work / "results" / f"{arm.replace(' ', '-')}-{seed}.json"
     if told.is_file():
         return read_json_object(told)
@@ -203,6 +204,8 @@ def run(arm: str, seed: int, data: Path, work: Path, study: Study) -> dict[str, 
     config = TrainConfig(
         preset="tiny",
         quant=study.quant,
+        precision=study.precision,  # type: ignore[arg-type]
+        threads=threads,
         steps=steps,
         batch_size=study.batch_size,
         seq_len=seq_len,
@@ -319,6 +322,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--list", action="store_true", help="한 것과 남은 것 (done and left)")
     parser.add_argument("--equal", choices=("tokens", "bytes"), default=plain.equal)
     parser.add_argument("--quant", choices=("b1.58", "none"), default=plain.quant)
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default=plain.precision)
+    parser.add_argument("--threads", type=int, default=0, help="torch 스레드, 0 = 그대로 (threads)")
     parser.add_argument("--optimizer", choices=("muon", "adamw"), default=plain.optimizer)
     for name in ("vocab_size", "tokens", "seq_len", "batch_size", "window_bytes", "train_chars", "scored"):
         parser.add_argument("--" + name.replace("_", "-"), type=int, default=getattr(plain, name))
@@ -359,7 +364,7 @@ def _study(given: argparse.Namespace, study: Study) -> int:
             break
         arm, seed = left[0]
         print(f"{arm}, 씨앗 (seed) {seed}; 남은 것 (left) {len(left)}", file=sys.stderr)
-        facts = run(arm, seed, given.data, work, study)
+        facts = run(arm, seed, given.data, work, study, given.threads)
         new += 1
         print(
             f"{arm} {seed}: {facts['bits_per_byte']:.4f} ± {facts['stderr']:.4f} bits/byte, {facts['minutes']:.1f} min",

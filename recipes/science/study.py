@@ -88,6 +88,7 @@ class Budget:
     steps: int
     batch_size: int = 16
     seq_len: int = 256
+    precision: str = "fp32"
     threads: int = 1
 
     @property
@@ -107,6 +108,7 @@ def job(arm: Arm, budget: Budget, shards: Path) -> Job:
         steps=budget.steps,
         batch_size=budget.batch_size,
         seq_len=budget.seq_len,
+        precision=budget.precision,  # type: ignore[arg-type]
         threads=budget.threads,
         lr=arm.lr,
         eval_every=max(1, budget.steps // 4),
@@ -285,13 +287,18 @@ def command(
     parser.add_argument("--steps", type=int, default=400, help="실행마다 스텝 (steps a run)")
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--seq-len", type=int, default=256)
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--dry-run", action="store_true", help="실행 목록만 (the list of runs only)")
     parser.add_argument("--fresh", action="store_true", help="처음부터 (start again)")
     options(parser)
     given = parser.parse_args(arguments)
     budget = Budget(
-        steps=given.steps, batch_size=given.batch_size, seq_len=given.seq_len, threads=given.threads
+        steps=given.steps,
+        batch_size=given.batch_size,
+        seq_len=given.seq_len,
+        precision=given.precision,
+        threads=given.threads,
     )
     keep_memory()
     try:
