@@ -208,6 +208,8 @@ def prepare(given: argparse.Namespace) -> None:
         pool = list(pool_documents(given))
         texts = [d.text for d in pool]
         values = -lm.bits(texts) if given.by == "lm" else quality.probability(texts)
+        told = np.flatnonzero(np.isfinite(values))  # spoiling may leave an empty text, which has no score
+        pool, texts, values = [pool[n] for n in told], [texts[n] for n in told], values[told]
         chance = np.array([place(3, d.id) for d in pool], np.float64)
         orders = {
             "top": np.argsort(-values, kind="stable"),
