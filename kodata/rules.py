@@ -50,7 +50,7 @@ RULES = (
     Rule("odd_syllables", "common", True, "한국어에 없는 음절 배열 (syllables no Korean text has)"),
     Rule("language", "korean", True, "바라지 않은 언어 (another language)"),
     Rule("kana", "kana", False, "일본어 (Japanese)"),
-    Rule("too_little_korean", "korean_chars", True, "한국어가 거의 없음 (hardly any Korean letters)"),
+    Rule("too_little_korean", "korean_chars", True, "한국어 글자가 모자람 (too few Korean letters)"),
     Rule("too_short", "eojeol", True, "너무 짧음 (too short, eojeol)"),
     Rule("stray_jamo", "jamo", False, "낱자 잡음 (stray jamo)"),
     Rule("symbols", "symbols", False, "기호 범벅 (mostly symbols)"),
