@@ -1,12 +1,9 @@
 """The blocks a report is made of: plain dictionaries that go into ``stats.json`` as they are.
 
 A verb builds blocks, :func:`kodata.report.html.render` and :func:`kodata.report.markdown.render` show them.
-Each constructor here checks its arguments (``ValueError`` for a programmer's mistake), turns numpy scalars into
-Python numbers, and bounds what is kept, so that ``stats.json`` stays small and is always strict JSON:
-
-* not-a-number and infinities become ``None`` (a gap) in charts and the words ``"NaN"``, ``"∞"``, ``"-∞"`` elsewhere;
-* lone surrogates become U+FFFD;
-* long samples, series and tables are cut, and the true size is kept beside what is left.
+Each constructor here checks its arguments (``ValueError`` for a programmer's mistake) and bounds what is kept, value by
+value (:mod:`kodata.report.values`) and in number, so that ``stats.json`` stays small and is always strict JSON. Long samples,
+series and tables are cut, and the true size is kept beside what is left.
 
 ``checked`` rebuilds a block read from a file through the same constructors.
 """
@@ -14,9 +11,22 @@ Python numbers, and bounds what is kept, so that ``stats.json`` stays small and 
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from kodata.report.values import (
+    MAX_CELL,
+    as_count,
+    as_list,
+    as_number,
+    as_pair,
+    as_pairs,
+    as_text,
+    cell,
+    clean,
+    clip,
+    thin,
+)
 
 Block = dict[str, Any]
 
@@ -26,8 +36,6 @@ MAX_SAMPLE = 4_000
 """Characters kept of one sample."""
 MAX_SAMPLES = 200
 MAX_ROWS = 2_000
-MAX_CELL = 1_000
-"""Characters kept of one table cell, label or fact."""
 MAX_POINTS = 1_000
 """Points kept of one series."""
 MAX_SERIES = 64
@@ -45,7 +53,7 @@ def text(title: str, markdown: str, *, note: str = "") -> Block:
 
 def facts(title: str, values: Mapping[str, Any] | Iterable[Sequence[Any]], *, note: str = "") -> Block:
     """Label and value, a line each: ``{"문서 (documents)": 1234, "크기 (size)": "3.2 MB"}``."""
-    pairs = list(values.items()) if isinstance(values, Mapping) else [_pair(v, "facts") for v in values]
+    pairs = list(values.items()) if isinstance(values, Mapping) else [as_pair(v, "facts") for v in values]
     return _block(
         "facts", title, note, facts=[[clip(label, MAX_CELL), cell(value)] for label, value in pairs]
     )
@@ -63,25 +71,25 @@ def table(
 
     ``total`` is the true number of rows when the caller already left some out.
     """
-    columns = [clip(c, MAX_CELL) for c in _sequence(columns, "columns")]
+    columns = [clip(c, MAX_CELL) for c in as_list(columns, "columns")]
     if not columns:
         raise ValueError(f"table {title!r}: no columns")
     kept: list[list[Any]] = []
     count = 0
     for row in rows:
-        row = _sequence(row, "row")
+        row = as_list(row, "row")
         if len(row) != len(columns):
             raise ValueError(f"table {title!r}: row {count} has {len(row)} cells, {len(columns)} columns")
         if count < MAX_ROWS:
             kept.append([cell(value) for value in row])
         count += 1
-    return _block("table", title, note, columns=columns, rows=kept, total=max(count, _count(total or 0)))
+    return _block("table", title, note, columns=columns, rows=kept, total=max(count, as_count(total or 0)))
 
 
 def funnel(title: str, stages: Iterable[Sequence[Any]], note: str = "") -> Block:
     """What is left after each step: ``[("들어옴 (in)", 1000), ("길이 (length)", 950), …]``, in order."""
     return _block(
-        "funnel", title, note, stages=[[clip(label, MAX_CELL), _count(n)] for label, n in _pairs(stages)]
+        "funnel", title, note, stages=[[clip(label, MAX_CELL), as_count(n)] for label, n in as_pairs(stages)]
     )
 
 
@@ -95,8 +103,8 @@ def histogram(
     note: str = "",
 ) -> Block:
     """Counts between ascending edges (one more than counts); ``threshold`` draws one or several limits."""
-    ends: list[Any] = [_number(e) for e in edges]
-    counts = [_count(c) for c in counts]
+    ends: list[Any] = [as_number(e) for e in edges]
+    counts = [as_count(c) for c in counts]
     if any(e is None for e in ends) or any(b <= a for a, b in itertools.pairwise(ends)):
         raise ValueError(f"histogram {title!r}: edges must be finite and ascending")
     if len(ends) != len(counts) + 1:
@@ -106,7 +114,7 @@ def histogram(
     limits = (
         [] if threshold is None else list(threshold) if isinstance(threshold, list | tuple) else [threshold]
     )
-    numbers = [n for n in map(_number, limits) if n is not None]
+    numbers = [n for n in map(as_number, limits) if n is not None]
     return _block("histogram", title, note, edges=ends, counts=counts, threshold=numbers, unit=clip(unit, 40))
 
 
@@ -127,7 +135,7 @@ def lines(
     named = series.items() if isinstance(series, Mapping) else [(s["name"], s["points"]) for s in series]
     kept: list[Block] = []
     for name, points in named:
-        pairs = [[_number(a), _number(b)] for a, b in _pairs(points)]
+        pairs = [[as_number(a), as_number(b)] for a, b in as_pairs(points)]
         kept.append(
             {
                 "name": clip(name, MAX_CELL),
@@ -137,7 +145,7 @@ def lines(
         )
     if not isinstance(series, Mapping):  # read back from a file: the true length was recorded there
         for old, new in zip(series, kept, strict=True):
-            new["total"] = max(new["total"], _count(old.get("total", 0)))
+            new["total"] = max(new["total"], as_count(old.get("total", 0)))
     if len(kept) > MAX_SERIES:  # a deep model has many layers: the first and the last ones tell most
         note = f"{len(kept)} 계열 가운데 {MAX_SERIES} (series shown). {note}".strip()
         kept = kept[: MAX_SERIES // 2] + kept[-MAX_SERIES // 2 :]
@@ -149,12 +157,12 @@ def bars(
     title: str, values: Iterable[Sequence[Any]] | Mapping[str, float], unit: str = "", *, note: str = ""
 ) -> Block:
     """Horizontal bars, a label and a number each, in the order given."""
-    pairs = values.items() if isinstance(values, Mapping) else _pairs(values)
+    pairs = values.items() if isinstance(values, Mapping) else as_pairs(values)
     return _block(
         "bars",
         title,
         note,
-        bars=[[clip(label, MAX_CELL), _number(v)] for label, v in pairs],
+        bars=[[clip(label, MAX_CELL), as_number(v)] for label, v in pairs],
         unit=clip(unit, 40),
     )
 
@@ -173,16 +181,16 @@ def intervals(
 
     ``mark`` says what the marked value is, such as the level of chance.
     """
-    ends = [_number(low), _number(high)]
+    ends = [as_number(low), as_number(high)]
     if ends[0] is None or ends[1] is None or ends[1] <= ends[0]:
         raise ValueError(f"intervals {title!r}: the scale {low!r} .. {high!r} is empty")
     kept: list[list[Any]] = []
     for row in values:
-        row = _sequence(row, "row")
+        row = as_list(row, "row")
         if len(row) != 5:
             raise ValueError(f"intervals {title!r}: a row has {len(row)} parts, not 5")
         if len(kept) < MAX_ROWS:
-            kept.append([clip(row[0], MAX_CELL), *(_number(v) for v in row[1:])])
+            kept.append([clip(row[0], MAX_CELL), *(as_number(v) for v in row[1:])])
     return _block(
         "intervals",
         title,
@@ -204,13 +212,13 @@ def samples(
     for item in items:
         if not isinstance(item, Mapping) or "text" not in item:
             raise ValueError(f"samples {title!r}: item {count} needs a 'text'")
-        whole = _string(item["text"])
+        whole = as_text(item["text"])
         if count < MAX_SAMPLES:
             sample = {key: clip(item.get(key) or "", MAX_CELL) for key in ("label", "note")}
-            length = max(len(whole), _count(item.get("length") or 0))
+            length = max(len(whole), as_count(item.get("length") or 0))
             kept.append({**sample, "text": clean(whole[:MAX_SAMPLE]), "length": length})
         count += 1
-    return _block("samples", title, note, samples=kept, total=max(count, _count(total or 0)))
+    return _block("samples", title, note, samples=kept, total=max(count, as_count(total or 0)))
 
 
 def tokens(title: str, rows: Iterable[Any], *, note: str = "") -> Block:
@@ -224,14 +232,18 @@ def tokens(title: str, rows: Iterable[Any], *, note: str = "") -> Block:
         label: Any = ""
         pieces, total = row, 0.0
         if isinstance(row, Mapping):
-            label, pieces, total = row.get("label", ""), row.get("tokens", ()), _count(row.get("total") or 0)
+            label, pieces, total = (
+                row.get("label", ""),
+                row.get("tokens", ()),
+                as_count(row.get("total") or 0),
+            )
         cut: list[list[Any]] = []
-        for piece, kind in _pairs(pieces):
+        for piece, kind in as_pairs(pieces):
             if isinstance(kind, str) and kind not in TOKEN_KINDS:
                 raise ValueError(
                     f"tokens {title!r}: kind {kind!r} is neither an integer nor one of {TOKEN_KINDS}"
                 )
-            cut.append([clip(piece, MAX_CELL), kind if isinstance(kind, str) else _count(kind)])
+            cut.append([clip(piece, MAX_CELL), kind if isinstance(kind, str) else as_count(kind)])
         kept.append(
             {"label": clip(label, MAX_CELL), "tokens": cut[:MAX_TOKENS], "total": max(len(cut), total)}
         )
@@ -292,129 +304,7 @@ _REBUILD: dict[str, tuple[Any, tuple[tuple[str, ...], tuple[str, ...]]]] = {
 }
 
 
-def clean(string: str) -> str:
-    """The string with lone surrogates replaced by U+FFFD, so that it can be written as UTF-8."""
-    try:
-        string.encode()
-    except UnicodeEncodeError:
-        return string.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return string
-
-
-def clip(value: Any, limit: int) -> str:
-    """``value`` as clean text; when longer than ``limit`` it is cut and says its true length."""
-    string = _string(value)
-    if len(string) <= limit:
-        return clean(string)
-    tail = f" … ({len(string):,}자)"
-    return clean(string[: limit - len(tail)]) + tail
-
-
-def cell(value: Any) -> str | int | float | bool | None:
-    """A JSON scalar out of anything: numbers stay numbers, the rest becomes text."""
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        return clip(value, MAX_CELL)
-    number = _plain(value)
-    if isinstance(number, bool):
-        return number
-    if isinstance(number, int):
-        return number if number.bit_length() <= 256 else "∞"
-    if isinstance(number, float):
-        if math.isnan(number):
-            return "NaN"
-        return number if math.isfinite(number) else "∞" if number > 0 else "-∞"
-    return clip(str(value), MAX_CELL)
-
-
-def thin(points: list[list[float | None]], limit: int, head: int = 0) -> list[list[float | None]]:
-    """At most ``limit`` of the points, in order: the first, the last, and the extremes of every stretch between.
-
-    The first ``head`` points are all kept (for logarithmic axes, where they take much of the width).
-    """
-    if len(points) <= limit:
-        return points
-    if head:
-        return [*points[:head], *thin(points[head:], limit - head)]
-    if limit < 4:
-        return points[: max(limit, 0)]
-    inner = points[1:-1]
-    stretches = (limit - 2) // 2
-    kept = [points[0]]
-    for i in range(stretches):
-        part = inner[i * len(inner) // stretches : (i + 1) * len(inner) // stretches]
-        real = [j for j, p in enumerate(part) if p[1] is not None]
-        if not real:
-            kept.extend(part[:1])  # a gap stays a gap
-            continue
-        chosen = {pick(real, key=lambda j: part[j][1] or 0.0) for pick in (min, max)}
-        kept.extend(part[j] for j in sorted(chosen))
-    return [*kept, points[-1]]
-
-
 def _block(kind: str, title: Any, note: Any, /, **content: Any) -> Block:
     if not isinstance(title, str) or not title.strip():
         raise ValueError(f"{kind}: the title must be text, not {title!r}")
     return {"type": kind, "title": clip(title, 200), **content, "note": clip(note or "", 2_000)}
-
-
-def _string(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, Mapping | list | tuple | set | bytes):
-        raise ValueError(f"text expected, not {type(value).__name__}")
-    return str(value)
-
-
-def _sequence(value: Any, what: str) -> list[Any]:
-    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
-        raise ValueError(f"{what}: a sequence expected, not {type(value).__name__}")
-    return list(value)
-
-
-def _pair(value: Any, what: str) -> list[Any]:
-    pair = _sequence(value, what)
-    if len(pair) != 2:
-        raise ValueError(f"{what}: a pair expected, not {len(pair)} values")
-    return pair
-
-
-def _pairs(values: Any) -> Iterable[list[Any]]:
-    for value in _sequence(values, "pairs"):
-        yield _pair(value, "pairs")
-
-
-def _plain(value: Any) -> Any:
-    """numpy and torch scalars as Python numbers; everything else as it is."""
-    if isinstance(value, int | float):
-        return value
-    item = getattr(value, "item", None)
-    if callable(item):
-        try:
-            return item()
-        except (TypeError, ValueError, RuntimeError):
-            return value
-    return value
-
-
-def _number(value: Any) -> float | int | None:
-    """A finite number, or None for None, NaN and infinities."""
-    value = _plain(value)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"a number expected, not {value!r:.80}")
-    if isinstance(value, int):
-        return value if value.bit_length() <= 256 else None
-    return value if math.isfinite(value) else None
-
-
-def _count(value: Any) -> int | float:
-    """A number that is not negative (whole numbers stay whole); None, NaN and infinities count as 0."""
-    number = _number(value)
-    if number is None:
-        return 0
-    if number < 0:
-        raise ValueError(f"a count cannot be negative: {number}")
-    return number

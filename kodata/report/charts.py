@@ -11,7 +11,8 @@ import math
 from html import escape
 
 from kodata.report import format as fmt
-from kodata.report.blocks import Block, thin
+from kodata.report.blocks import Block
+from kodata.report.values import thin
 
 HEIGHT = 240
 """Height of the plotting area, CSS pixels."""

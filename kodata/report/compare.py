@@ -10,6 +10,7 @@ from kodata.report import blocks as b
 from kodata.report.blocks import Block
 from kodata.report.road import card, how_made, label, main_facts, mapping, scalars, unfinished
 from kodata.report.runs import Run
+from kodata.report.values import cell
 
 MAX_WORDS = 40
 """Longest text of a summary that is shown in the table of results."""
@@ -82,7 +83,7 @@ def _change(before: Any, after: Any) -> tuple[Any, str | None]:
     if any(isinstance(v, bool | str) or v is None for v in (before, after)):
         return None, None
     share = 100 * (after - before) / abs(before) if before else 0.0
-    return b.cell(after - before), f"{share:+.1f}%".replace("-", "−") if before and share == share else None
+    return cell(after - before), f"{share:+.1f}%".replace("-", "−") if before and share == share else None
 
 
 def _together(first: Block, second: Block, names: list[str]) -> Block | None:
@@ -165,9 +166,7 @@ def _tables(first: Block, second: Block, names: list[str]) -> Block | None:
     header = list(columns[:keys])
     for i in shown:
         header += [f"{columns[i]} · {name}" for name in names] + ["차이 (difference)"]
-    body = [
-        [*key, *(cell for i in shown for cell in (x[i], y[i], _change(x[i], y[i])[0]))] for key, x, y in pairs
-    ]
+    body = [[*key, *(v for i in shown for v in (x[i], y[i], _change(x[i], y[i])[0]))] for key, x, y in pairs]
     left = [columns[i] for i in range(keys, len(columns)) if i not in shown]
     note = f"빠진 칸 (columns left out): {', '.join(left)}" if left else ""
     return b.table(first["title"], header, body, note=note)
@@ -178,12 +177,12 @@ def _difference(x: Any, y: Any, error_x: Any, error_y: Any) -> list[Any]:
     if x is None or y is None:
         return [None, None, "한쪽에만 있음 (only in one)"]
     if error_x is None or error_y is None:
-        return [b.cell(round(y - x, 6)), None, ""]
+        return [cell(round(y - x, 6)), None, ""]
     error = math.hypot(error_x, error_y)
     words = "다르지 않음 (no clear difference)"
     if abs(y - x) > 1.96 * error:
         words = "둘째가 큼 (second larger)" if y > x else "둘째가 작음 (second smaller)"
-    return [b.cell(round(y - x, 6)), b.cell(round(error, 6)), words]
+    return [cell(round(y - x, 6)), cell(round(error, 6)), words]
 
 
 def _alternate(first: list[Any], second: list[Any], names: list[str]) -> Iterator[tuple[Any, str]]:

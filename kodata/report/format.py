@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from kodata.report.blocks import clean
+from kodata.report.values import clean
 
 _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufdd0-\ufdef\ufeff\ufff9-\ufffb\ufffe\uffff]"

@@ -18,8 +18,9 @@ from typing import Any
 
 from kodata.report import format as fmt
 from kodata.report import parts
-from kodata.report.blocks import Block, cell, checked
+from kodata.report.blocks import Block, checked
 from kodata.report.blocks import text as b_text
+from kodata.report.values import cell
 
 MAX_BYTES = 950_000
 """A page is kept under this size (bytes, UTF-8): what does not fit is cut, and the page says so."""

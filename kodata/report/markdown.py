@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from kodata.report import format as fmt
-from kodata.report.blocks import Block, cell, checked, thin
+from kodata.report.blocks import Block, checked
 from kodata.report.charts import sparkline
 from kodata.report.parts import STATUS
+from kodata.report.values import cell, thin
 
 MAX_ROWS = 200
 MAX_SAMPLES = 40

@@ -8,7 +8,8 @@ from typing import Any
 
 from kodata.report import charts, prose
 from kodata.report import format as fmt
-from kodata.report.blocks import Block, thin
+from kodata.report.blocks import Block
+from kodata.report.values import thin
 
 TOOLS = ("kodata", "kotok", "kobitnet")
 STATUS = {

@@ -12,6 +12,7 @@ from kodata.report import format as fmt
 from kodata.report.blocks import Block
 from kodata.report.parts import STATUS
 from kodata.report.runs import Run
+from kodata.report.values import cell
 
 MAIN = {
     ("kodata", "clean"): ("kept", "documents_kept", "documents_out", "documents"),
@@ -101,7 +102,7 @@ def scalars(values: Mapping[str, Any], prefix: str = "", depth: int = 3) -> Iter
             if depth:
                 yield from scalars(value, f"{name}.", depth - 1)
         elif value is not None and not isinstance(value, list | tuple):
-            yield name, b.cell(value)
+            yield name, cell(value)
 
 
 def label(key: str) -> str:
@@ -221,7 +222,7 @@ def how_made(run: Run) -> Block:
     }
     if isinstance(seconds, int | float):
         facts["걸린 시간 (time)"] = fmt.seconds(seconds)
-    facts["씨앗 (seed)"] = b.cell(run.manifest.get("seed"))
+    facts["씨앗 (seed)"] = cell(run.manifest.get("seed"))
     config = ", ".join(f"{k}={fmt.value(v)}" for k, v in scalars(mapping(run.manifest.get("config"))))
     facts["설정 (config)"] = config[:2_000]
     facts["입력 (inputs)"] = ", ".join(path for path, _ in _inputs(run)[:20])

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from kodata.report import blocks as b
 from kodata.report import format as fmt
+from kodata.report.values import thin
 
 ONE_OF_EACH = [
     b.text("글", "**굵게**"),
@@ -128,7 +129,7 @@ def test_long_content_is_cut_and_its_size_kept() -> None:
 @given(st.lists(st.one_of(st.none(), st.floats(-1e9, 1e9)), min_size=5, max_size=400), st.integers(4, 50))
 def test_thinning_keeps_ends_order_and_extremes(values: list[float | None], limit: int) -> None:
     points = [[i, v] for i, v in enumerate(values)]
-    kept = b.thin(points, limit)
+    kept = thin(points, limit)
     assert len(kept) <= max(limit, 0) and kept[0] == points[0] and kept[-1] == points[-1]
     assert [p[0] for p in kept] == sorted({p[0] for p in kept})
     real = [v for v in values if v is not None]
