@@ -1,6 +1,6 @@
 """`Engine`: load a b1.58 model and run it on the CPU. One interface with the torch backend."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -13,13 +13,14 @@ from kobitnet.engine.config import ModelConfig, model_folder
 from kobitnet.engine.load import HEADS, Source, load_model
 from kobitnet.engine.reference import as_ids, check_context, check_ids
 from kobitnet.engine.sampling import penalise, pick
+from kobitnet.engine.writer import Writer, room
 from kodata.run.errors import UsageError, UserError
 
 CHUNK = 256  # prompt tokens a native call takes: Ctrl-C is heard between calls
 _BUT_LAST, _BUT_FIRST = slice(None, -1), slice(1, None)
 
 
-class Engine:
+class Engine(Writer):
     """A loaded model. The same call gives the same bits for any number of threads and any way of cutting the tokens.
 
     One engine may be called from several threads; scores that share a cached context are made one after another.
@@ -184,48 +185,6 @@ class Engine:
 
     # ---- generation -----------------------------------------------------------------------------
 
-    def generate(
-        self,
-        ids: Sequence[int],
-        max_new_tokens: int,
-        stop_ids: Sequence[int] = (),
-        temperature: float = 0.0,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        seed: int = 0,
-        repetition_penalty: float = 1.0,
-    ) -> list[int]:
-        """New ids, the stop token not included; temperature 0 is greedy (the lowest id wins a tie)."""
-        return list(
-            self.stream(ids, max_new_tokens, stop_ids, temperature, top_k, top_p, seed, repetition_penalty)
-        )
-
-    def stream(
-        self,
-        ids: Sequence[int],
-        max_new_tokens: int,
-        stop_ids: Sequence[int] = (),
-        temperature: float = 0.0,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        seed: int = 0,
-        repetition_penalty: float = 1.0,
-    ) -> Iterator[int]:
-        """generate(), one id at a time."""
-        stop = set(stop_ids)
-        for token, _ in self.steps(
-            ids,
-            max_new_tokens,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            seed=seed,
-            repetition_penalty=repetition_penalty,
-        ):
-            if token in stop:
-                return
-            yield token
-
     def generate_batch(
         self,
         prompts: Sequence[Sequence[int]],
@@ -243,7 +202,7 @@ class Engine:
         Prompt i draws with seeds[i] (0 without seeds), and its text is what generate() with that seed gives, whatever the others are.
         """
         checked = [self._check(ids) for ids in prompts]
-        rooms = [min(max_new_tokens, self._room(tokens)) for tokens in checked]
+        rooms = [min(max_new_tokens, room(len(tokens), self.positions)) for tokens in checked]
         caches = [self.model.cache(len(t) + max(n, 0)) for t, n in zip(checked, rooms, strict=True)]
         for cache, tokens in zip(caches, checked, strict=True):
             self._prefill(cache, tokens[:-1])
@@ -269,42 +228,15 @@ class Engine:
             active = going
         return new
 
-    def _room(self, tokens: np.ndarray) -> int:
-        """Positions left after a prompt. Raises UserError for none."""
-        room = self.config.max_len - len(tokens)
-        if room < 1:
-            raise UserError(
-                f"입력이 너무 깁니다 (prompt of {len(tokens)} tokens, the model reads {self.config.max_len})",
-                help="앞부분을 줄이세요 (shorten it)",
-            )
-        return room
+    def _reader(self, length: int) -> Callable[[np.ndarray], np.ndarray]:
+        cache = self.model.cache(length)
 
-    def steps(
-        self,
-        ids: Sequence[int],
-        max_new_tokens: int,
-        *,
-        temperature: float = 0.0,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        seed: int = 0,
-        repetition_penalty: float = 1.0,
-    ) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield (next id, its logits (vocab,)) until max_new_tokens or the model's last position."""
-        tokens = self._check(ids)
-        count = min(max_new_tokens, self._room(tokens))
-        cache = self.model.cache(len(tokens) + max(count, 0))
-        generator = np.random.default_rng(seed)
-        self._prefill(cache, tokens[:-1])
-        seen = list(tokens)
-        step = tokens[-1:]
-        for _ in range(count):
-            row = self._forward(cache, step, "last")[0]
-            scores = penalise(row, seen, repetition_penalty)
-            token = pick(scores, temperature=temperature, top_k=top_k, top_p=top_p, generator=generator)
-            yield token, row
-            seen.append(token)
-            step = as_ids([token])
+        def read(ids: np.ndarray) -> np.ndarray:
+            tokens = as_ids(ids)
+            self._prefill(cache, tokens[:-1])
+            return self._forward(cache, tokens[-1:], "last")[0]
+
+        return read
 
     # ---- inside ---------------------------------------------------------------------------------
 

@@ -5,15 +5,14 @@ Shapes: ids is a sequence of n token ids; logits (n, vocab) float32; logprobs (n
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Unpack
 
 import numpy as np
 
 from kobitnet.engine.reference import check_context, check_ids
-from kobitnet.engine.sampling import penalise, pick
-from kodata.run.errors import UserError
+from kobitnet.engine.writer import Sampling, Writer
 
 if TYPE_CHECKING:
     from kotok.tokenizer import Tokenizer
@@ -44,28 +43,25 @@ class Backend(Protocol):
         ids: Sequence[int],
         max_new_tokens: int,
         *,
-        stop_ids: Sequence[int],
-        temperature: float = 0.0,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        seed: int = 0,
-        repetition_penalty: float = 1.0,
+        stop_ids: Sequence[int] = (),
+        **sampling: Unpack[Sampling],
     ) -> list[int]:
-        """New ids, the stop token not included; temperature 0 is greedy."""
+        """New ids, the stop token not included; without sampling the likeliest each time."""
 
     def stream(
         self,
         ids: Sequence[int],
         max_new_tokens: int,
         *,
-        stop_ids: Sequence[int],
-        temperature: float = 0.0,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        seed: int = 0,
-        repetition_penalty: float = 1.0,
+        stop_ids: Sequence[int] = (),
+        **sampling: Unpack[Sampling],
     ) -> Iterator[int]:
         """generate(), one id at a time."""
+
+    def steps(
+        self, ids: Sequence[int], max_new_tokens: int, **sampling: Unpack[Sampling]
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        """(next id, its logits (vocab,)) one at a time."""
 
 
 def load_backend(path: str | Path, name: str, head: str = "auto") -> Backend:
@@ -77,7 +73,7 @@ def load_backend(path: str | Path, name: str, head: str = "auto") -> Backend:
     return Engine.load(path, head=head)
 
 
-class TorchBackend:
+class TorchBackend(Writer):
     """The reference: our torch model, fp32, with a key-value cache for generation."""
 
     name = "torch"
@@ -153,88 +149,16 @@ class TorchBackend:
                 past.crop(-(tokens.shape[1] - 1))  # the choice leaves, the context stays
         return out
 
-    def steps(
-        self,
-        ids: Sequence[int],
-        max_new_tokens: int,
-        *,
-        temperature: float = 0.0,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        seed: int = 0,
-        repetition_penalty: float = 1.0,
-    ) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield (next id, its logits (vocab,)) one by one, without end but for max_new_tokens and the model's positions."""
+    def _reader(self, length: int) -> Callable[[np.ndarray], np.ndarray]:
         import torch
         from transformers import DynamicCache
 
-        tokens = torch.from_numpy(self._check(ids))[None]
-        room = self.positions - len(ids)
-        if room < 1:
-            raise UserError(
-                f"입력이 너무 깁니다 (prompt too long: {len(ids)} tokens, the model reads {len(ids) + room})",
-                help="앞부분을 줄이세요 (shorten it)",
-            )
-        generator = np.random.default_rng(seed)
-        seen = tokens[0].tolist()
         past = DynamicCache(config=self.model.config)
-        for _ in range(min(max_new_tokens, room)):
+
+        def read(ids: np.ndarray) -> np.ndarray:
+            tokens = torch.from_numpy(ids)[None]
             with torch.no_grad():
                 out = self.model(input_ids=tokens, past_key_values=past, use_cache=True, logits_to_keep=1)
-            row = out.logits[0, -1].float().numpy()
-            scores = penalise(row, seen, repetition_penalty)
-            token = pick(scores, temperature=temperature, top_k=top_k, top_p=top_p, generator=generator)
-            yield token, row
-            seen.append(token)
-            tokens = torch.tensor([[token]])
+            return out.logits[0, -1].float().numpy()
 
-    def generate(
-        self,
-        ids: Sequence[int],
-        max_new_tokens: int,
-        *,
-        stop_ids: Sequence[int],
-        temperature: float = 0.0,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        seed: int = 0,
-        repetition_penalty: float = 1.0,
-    ) -> list[int]:
-        return list(
-            self.stream(
-                ids,
-                max_new_tokens,
-                stop_ids=stop_ids,
-                temperature=temperature,
-                top_k=top_k,
-                top_p=top_p,
-                seed=seed,
-                repetition_penalty=repetition_penalty,
-            )
-        )
-
-    def stream(
-        self,
-        ids: Sequence[int],
-        max_new_tokens: int,
-        *,
-        stop_ids: Sequence[int],
-        temperature: float = 0.0,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        seed: int = 0,
-        repetition_penalty: float = 1.0,
-    ) -> Iterator[int]:
-        stop = set(stop_ids)
-        for token, _ in self.steps(
-            ids,
-            max_new_tokens,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            seed=seed,
-            repetition_penalty=repetition_penalty,
-        ):
-            if token in stop:
-                return
-            yield token
+        return read

@@ -60,7 +60,7 @@ def measure(backend: Backend) -> dict[str, Any]:
     meter = energy.PackageEnergy()
     first, each, joules = [], [], []
     for _ in range(ROUNDS):
-        steps = backend.steps(ids, NEW + 1)  # type: ignore[attr-defined]
+        steps = backend.steps(ids, NEW + 1)
         start = time.perf_counter()
         next(steps)
         middle = time.perf_counter()

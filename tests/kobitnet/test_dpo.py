@@ -7,12 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from kobitnet import model as sizes
 from kobitnet.checkpoint import load_model
 from kobitnet.data import Pairs
 from kobitnet.dpo import DpoConfig, dpo, preference, reference_logprobs
 from kobitnet.sft import SftConfig, sft
-from kobitnet.train import TrainConfig, train
 from kodata.run.errors import UsageError
 from kotok.shards import open_shards
 
@@ -22,19 +20,12 @@ from . import toy
 @pytest.fixture(scope="module")
 def tuned(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tuned")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sizes.PRESETS, "tiny", toy.SMALL)
-        train(
-            toy.text_shards(folder / "text"),
-            output=folder / "run",
-            config=TrainConfig(steps=15, batch_size=4, seq_len=64, threads=1, eval_every=0),
-        )
-        sft(
-            toy.chat_shards(folder / "chat"),
-            source=folder / "run",
-            output=folder / "sft",
-            config=SftConfig(steps=5, batch_size=2, seq_len=192, lr=2e-3, threads=1, eval_every=0),
-        )
+    sft(
+        toy.chat_shards(folder / "chat"),
+        source=toy.pretrained(folder, steps=15),
+        output=folder / "sft",
+        config=SftConfig(steps=5, batch_size=2, seq_len=192, lr=2e-3, threads=1, eval_every=0),
+    )
     return folder / "sft"
 
 

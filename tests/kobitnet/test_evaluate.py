@@ -9,13 +9,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kobitnet import model as sizes
-from kobitnet.evaluate.backend import TorchBackend, pick
+from kobitnet.engine.sampling import pick
+from kobitnet.evaluate.backend import TorchBackend
 from kobitnet.evaluate.compare import Comparison, compare
 from kobitnet.evaluate.held_out import fitted
 from kobitnet.evaluate.perplexity import DocumentScore, combine, document_nats, score_documents, windows
 from kobitnet.evaluate.verb import EvalConfig, evaluate
-from kobitnet.train import TrainConfig, train
 from kodata.run.errors import UsageError, UserError
 from kotok.shards import open_shards
 
@@ -23,21 +22,13 @@ from . import toy
 
 
 @pytest.fixture(scope="module")
-def shards(tmp_path_factory):
-    return toy.text_shards(tmp_path_factory.mktemp("shards"))
+def run(tmp_path_factory):
+    return toy.pretrained(tmp_path_factory.mktemp("run"), steps=25, batch_size=8)
 
 
 @pytest.fixture(scope="module")
-def run(shards, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("run")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sizes.PRESETS, "tiny", toy.SMALL)
-        train(
-            shards,
-            output=folder,
-            config=TrainConfig(steps=25, batch_size=8, seq_len=64, threads=1, eval_every=0),
-        )
-    return folder
+def shards(run):
+    return run.parent / "text"
 
 
 @pytest.fixture(scope="module")

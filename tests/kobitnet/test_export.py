@@ -117,18 +117,13 @@ def test_llama_cpp_writes_the_same_text(trained: Path, tmp_path: Path, kind: str
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SiLU model that has learned the toy sentences: its greedy text is decided, not noise."""
-    from kobitnet import model as sizes
     from kobitnet.model import Preset
-    from kobitnet.train import TrainConfig, train
-    from tests.kobitnet.toy import text_shards
+    from tests.kobitnet import toy
 
-    folder = tmp_path_factory.mktemp("trained")
     small = Preset(hidden=256, intermediate=512, layers=2, heads=4, kv_heads=2, lr=4e-3, lr2=2e-3)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sizes.PRESETS, "tiny", small)
-        config = TrainConfig(steps=60, batch_size=8, seq_len=64, threads=1, eval_every=0, act="silu")
-        train(text_shards(folder / "text"), output=folder / "run", config=config)
-    return folder / "run"
+    return toy.pretrained(
+        tmp_path_factory.mktemp("trained"), steps=60, batch_size=8, preset=small, act="silu"
+    )
 
 
 def torch_codes(folder: Path, name: str) -> tuple[np.ndarray, float]:

@@ -5,10 +5,8 @@ import json
 
 import pytest
 
-from kobitnet import model as sizes
 from kobitnet.generate import GenerateConfig, generate
 from kobitnet.sft import SftConfig, sft
-from kobitnet.train import TrainConfig, train
 from kodata.run.errors import UsageError, UserError
 
 from . import toy
@@ -17,19 +15,12 @@ from . import toy
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sizes.PRESETS, "tiny", toy.SMALL)
-        train(
-            toy.text_shards(folder / "text"),
-            output=folder / "pre",
-            config=TrainConfig(steps=20, batch_size=4, seq_len=64, threads=1, eval_every=0),
-        )
-        sft(
-            toy.chat_shards(folder / "chat"),
-            source=folder / "pre",
-            output=folder / "sft",
-            config=SftConfig(steps=60, batch_size=2, seq_len=192, lr=6e-3, threads=1, eval_every=0),
-        )
+    sft(
+        toy.chat_shards(folder / "chat"),
+        source=toy.pretrained(folder, steps=20),
+        output=folder / "sft",
+        config=SftConfig(steps=60, batch_size=2, seq_len=192, lr=6e-3, threads=1, eval_every=0),
+    )
     return folder
 
 
@@ -52,11 +43,11 @@ def read(path):
 
 
 def test_text_goes_on(runs, monkeypatch):
-    result = generate(runs / "pre", "기차는", config=GenerateConfig(**GREEDY))
+    result = generate(runs / "run", "기차는", config=GenerateConfig(**GREEDY))
     assert result.lines[0].startswith("기차는") and len(result.lines[0]) > 3
     monkeypatch.setattr("sys.stdin", io.StringIO("기차는\n"))
-    assert generate(runs / "pre", config=GenerateConfig(**GREEDY)).lines == result.lines
-    assert generate(runs / "pre", "", config=GenerateConfig(**GREEDY)).summary["tokens"] > 0
+    assert generate(runs / "run", config=GenerateConfig(**GREEDY)).lines == result.lines
+    assert generate(runs / "run", "", config=GenerateConfig(**GREEDY)).summary["tokens"] > 0
 
 
 def test_template_after_sft_only(runs):

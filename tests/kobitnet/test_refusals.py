@@ -30,21 +30,13 @@ from .bitnet_models import edit_config, make_model
 
 
 @pytest.fixture(scope="module")
-def shards(tmp_path_factory):
-    return toy.text_shards(tmp_path_factory.mktemp("shards"))
+def run(tmp_path_factory):
+    return toy.pretrained(tmp_path_factory.mktemp("run"), steps=2, batch_size=2)
 
 
 @pytest.fixture(scope="module")
-def run(shards, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("run")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sizes.PRESETS, "tiny", toy.SMALL)
-        train(
-            shards,
-            output=folder,
-            config=TrainConfig(steps=2, batch_size=2, seq_len=64, threads=1, eval_every=0),
-        )
-    return folder
+def shards(run):
+    return run.parent / "text"
 
 
 @pytest.fixture

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from kobitnet import model as sizes
 from kobitnet.checkpoint import load_model
 from kobitnet.data import PackedChats
 from kobitnet.sft import SftConfig, sft
-from kobitnet.train import TrainConfig, causal_lm, train
+from kobitnet.train import causal_lm
 from kodata.run.errors import UserError
 from kotok.shards import ShardWriter, open_shards
 from kotok.tokenizer import build
@@ -20,15 +19,7 @@ from . import toy
 
 @pytest.fixture(scope="module")
 def pretrained(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pretrained")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sizes.PRESETS, "tiny", toy.SMALL)
-        train(
-            toy.text_shards(folder / "shards"),
-            output=folder / "run",
-            config=TrainConfig(steps=20, batch_size=4, seq_len=64, threads=1, eval_every=0),
-        )
-    return folder / "run"
+    return toy.pretrained(tmp_path_factory.mktemp("pretrained"), steps=20)
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,8 @@ import json
 
 import pytest
 
-from kobitnet import model as sizes
 from kobitnet.dpo import DpoConfig, dpo
 from kobitnet.sft import SftConfig, sft
-from kobitnet.train import TrainConfig, train
 from kodata.run.errors import UserError
 from kotok.chat import TEMPLATES, render, template_name, template_of
 from kotok.encode import EncodeConfig, encode
@@ -24,12 +22,7 @@ OWN = (
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("base")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sizes.PRESETS, "tiny", toy.SMALL)
-        config = TrainConfig(steps=1, batch_size=1, seq_len=32, threads=1, eval_every=0)
-        train(toy.text_shards(folder / "shards"), output=folder / "run", config=config)
-    return folder / "run"
+    return toy.pretrained(tmp_path_factory.mktemp("base"), steps=1, batch_size=1, seq_len=32)
 
 
 def write(path, rows):

@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from kobitnet import model as sizes
 from kobitnet.checkpoint import load_model, state_tensors, write_tensors
 from kobitnet.data import PackedChats, Pairs
 from kobitnet.dpo import DpoConfig, preference, reference_logprobs
-from kobitnet.train import TrainConfig, causal_lm, train
+from kobitnet.train import causal_lm
 from kodata.chat.dpo import dpo as build_pairs
 from kodata.chat.sft import SftConfig as BuildConfig
 from kodata.chat.sft import sft as build_chats
@@ -29,15 +28,11 @@ pytest.importorskip("trl")
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
     """A model of a few steps; its folder holds the tokenizer with the default template."""
-    folder = tmp_path_factory.mktemp("base")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sizes.PRESETS, "tiny", toy.SMALL)
-        config = TrainConfig(steps=4, batch_size=2, seq_len=64, threads=1, eval_every=0)
-        train(toy.text_shards(folder / "shards"), output=folder / "run", config=config)
+    run = toy.pretrained(tmp_path_factory.mktemp("base"), steps=4, batch_size=2)
     build(toy.tokenizer().merges, "llama-bpe", {"chat_template": TEMPLATES["bitnet"].jinja}).save(
-        folder / "run" / "model"
+        run / "model"
     )
-    return folder / "run"
+    return run
 
 
 def write(path, records):

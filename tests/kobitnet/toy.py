@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from kobitnet import model as sizes
 from kobitnet.model import Preset
+from kobitnet.train import TrainConfig, train
 from kotok.shards import ShardWriter
 from kotok.tokenizer import Tokenizer, build
 
@@ -54,6 +59,21 @@ def text_shards(folder: Path, *, documents: int = 60) -> Path:
             )
     made.save(folder / "tokenizer")
     return folder
+
+
+def pretrained(
+    folder: Path, *, steps: int, batch_size: int = 4, preset: Preset = SMALL, **changes: Any
+) -> Path:
+    """folder/run: a model of a few steps on folder/text, which are made too."""
+    settings = {"seq_len": 64, "threads": 1, "eval_every": 0, **changes}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sizes.PRESETS, "tiny", preset)
+        train(
+            text_shards(folder / "text"),
+            output=folder / "run",
+            config=TrainConfig(steps=steps, batch_size=batch_size, **settings),
+        )
+    return folder / "run"
 
 
 def turn(made: Tokenizer, question: str, answer: str) -> tuple[list[int], list[int]]:
