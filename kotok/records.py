@@ -168,14 +168,14 @@ def train_texts(path: Path) -> Iterator[Text]:
     if kind == "text":
         yield from read_texts(path)
     elif kind == "chat":
-        from kodata.chat.records import read_chats
+        from kodata.chat.read import read_chats
 
         for chat in read_chats(path, answers=False):
             yield Text(
                 chat.id, "\n".join(m.content for m in chat.messages), chat.source or path.name, chat.meta
             )
     elif kind == "pair":
-        from kodata.chat.records import read_pairs
+        from kodata.chat.read import read_pairs
 
         for pair in read_pairs(path):
             turns = [*pair.prompt, *pair.chosen, *pair.rejected]

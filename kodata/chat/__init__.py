@@ -3,13 +3,12 @@
 from kodata.chat import Message, Chat, Pair, read_chats, read_pairs, write_chats, write_pairs
 """
 
+from kodata.chat.read import read_chats, read_pairs
 from kodata.chat.records import (
     Chat,
     Message,
     Pair,
     RecordError,
-    read_chats,
-    read_pairs,
     write_chats,
     write_pairs,
 )

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 
 from kodata.chat.answers import (
     Answer,
-    Policy,
     Ranked,
     Ratings,
     pairs_of,
@@ -19,11 +18,11 @@ from kodata.chat.answers import (
 from kodata.chat.balance import LONGER_SHARE_WARNING, balanced, length_bias
 from kodata.chat.build import Builder, Kept, build
 from kodata.chat.forms import pair_keys, pair_of
-from kodata.chat.generations import SCORERS, Scorer, bare, joined
+from kodata.chat.generations import RejectConfig, bare, joined
 from kodata.chat.inputs import rows_of
 from kodata.chat.layouts import layout_of, trees_of
 from kodata.chat.records import Message, Pair, RecordError, check_pair, messages_hash, pair_to_json
-from kodata.chat.shared import Against, SharedConfig
+from kodata.chat.shared import Against
 from kodata.chat.sieve import Place, Sieve
 from kodata.chat.tasks import OtherTask, translation_prompt, turn_roles
 from kodata.chat.tell import dropped_lines, funnel, lengths, notes, tail
@@ -34,19 +33,9 @@ from kodata.run.result import Result
 
 
 @dataclass(kw_only=True, slots=True)
-class DpoConfig(SharedConfig):
+class DpoConfig(RejectConfig):
     """What becomes a preference pair."""
 
-    rejected: Path | None = None
-    """거절 답으로 쓸 생성 JSONL, 입력은 대화 JSONL (generations to reject, joined by id; the input is then chat JSONL)"""
-    scorer: Scorer = "none"
-    """생성 답의 점수: chrf = 참된 답과 닮은 정도, answer = 마지막 수나 줄이 맞는지 (how generations are scored)"""
-    max_score: float = 0.9
-    """점수가 이보다 높은 생성 답은 거절 답이 못 됨 (a generation scored higher is not rejected)"""
-    pairs: Policy = "best-worst"
-    """답이 여럿일 때 쌍을 짓는 법 (how pairs are made of several answers)"""
-    margin: float = 1.0
-    """--pairs margin: 점수나 순위가 이만큼 벌어진 두 답 (least difference of scores or ranks)"""
     empty_rejected: Literal["drop", "keep"] = "drop"
     """거절 답이 비었을 때 (pairs whose rejected answer is empty)"""
     balance_length: bool = False
@@ -55,18 +44,9 @@ class DpoConfig(SharedConfig):
     """같거나 거의 같은 질문 하나에 남길 쌍, 0 = 모두 (pairs kept for one prompt, 0 = all)"""
 
     def __post_init__(self) -> None:
-        SharedConfig.__post_init__(self)
+        RejectConfig.__post_init__(self)
         if self.per_prompt < 0:
             raise UsageError(f"--per-prompt는 0 이상입니다 (must be 0 or more): {self.per_prompt}")
-        if not self.margin > 0:
-            raise UsageError(f"--margin은 0보다 큽니다 (must be above 0): {self.margin}", "--margin 1")
-        if not 0 <= self.max_score <= 1:
-            raise UsageError(f"--max-score는 0과 1 사이입니다 (must be between 0 and 1): {self.max_score}")
-        if self.scorer != "none" and not self.rejected:
-            raise UsageError(
-                "--scorer는 --rejected와 함께 씁니다 (needs --rejected)",
-                f"{' | '.join(SCORERS)}: 생성 답을 잽니다",
-            )
 
 
 def dpo(

@@ -5,22 +5,50 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+from kodata.chat.answers import Policy
 from kodata.chat.forms import chat_of, message_list
 from kodata.chat.records import Message, Pair, RecordError, check_chat, messages_hash
 from kodata.chat.rows import BadRow, read_rows
+from kodata.chat.shared import SharedConfig
 from kodata.chat.sieve import Place, Sieve
-from kodata.run.errors import UserError
-
-if TYPE_CHECKING:
-    from kodata.chat.dpo import DpoConfig
+from kodata.run.errors import UsageError, UserError
 
 Scorer = Literal["none", "chrf", "answer"]
 
 EXAMPLE = '{"id": "예1", "prompt": [{"role": "user", "content": "수도는?"}], "response": "부산입니다."}'
 _NUMBER = re.compile(r"(?<!\d)-?\d+(?:,\d{3})*(?:\.\d+)?")  # the 15 of 2024-01-15 is not below 0
+
+
+@dataclass(kw_only=True, slots=True)
+class RejectConfig(SharedConfig):
+    """Which answers are rejected ones: those a model wrote, or the worse of several."""
+
+    rejected: Path | None = None
+    """거절 답으로 쓸 생성 JSONL, 입력은 대화 JSONL (generations to reject, joined by id; the input is then chat JSONL)"""
+    scorer: Scorer = "none"
+    """생성 답의 점수: chrf = 참된 답과 닮은 정도, answer = 마지막 수나 줄이 맞는지 (how generations are scored)"""
+    max_score: float = 0.9
+    """점수가 이보다 높은 생성 답은 거절 답이 못 됨 (a generation scored higher is not rejected)"""
+    pairs: Policy = "best-worst"
+    """답이 여럿일 때 쌍을 짓는 법 (how pairs are made of several answers)"""
+    margin: float = 1.0
+    """--pairs margin: 점수나 순위가 이만큼 벌어진 두 답 (least difference of scores or ranks)"""
+
+    def __post_init__(self) -> None:
+        SharedConfig.__post_init__(self)
+        if not self.margin > 0:
+            raise UsageError(f"--margin은 0보다 큽니다 (must be above 0): {self.margin}", "--margin 1")
+        if not 0 <= self.max_score <= 1:
+            raise UsageError(f"--max-score는 0과 1 사이입니다 (must be between 0 and 1): {self.max_score}")
+        if self.scorer != "none" and not self.rejected:
+            raise UsageError(
+                "--scorer는 --rejected와 함께 씁니다 (needs --rejected)",
+                f"{' | '.join(SCORERS)}: 생성 답을 잽니다",
+            )
 
 
 class Generation(NamedTuple):
@@ -32,7 +60,7 @@ class Generation(NamedTuple):
 
 
 def joined(
-    rows: Iterator[tuple[Place, Any]], sieve: Sieve, config: DpoConfig, unused: list[int], *, whole: bool
+    rows: Iterator[tuple[Place, Any]], sieve: Sieve, config: RejectConfig, unused: list[int], *, whole: bool
 ) -> Iterator[tuple[Place, Pair]]:
     """Pairs of chats and the generations with the same id.
 
@@ -86,7 +114,7 @@ def joined(
 
 
 def _chosen(
-    answers: list[Generation], real: str, place: Place, sieve: Sieve, config: DpoConfig
+    answers: list[Generation], real: str, place: Place, sieve: Sieve, config: RejectConfig
 ) -> Iterator[tuple[Generation, dict[str, Any]]]:
     """Generations to reject, with what the pair's meta says about their scores."""
     if config.scorer == "none":

@@ -1,4 +1,4 @@
-"""The chat and pair contract: what one record is, how it is checked, read and written.
+"""The chat and pair contract: what one record is, how it is checked and written.
 
 On disk these are TRL's conversational formats as they are, one JSON object a line:
 
@@ -6,14 +6,14 @@ On disk these are TRL's conversational formats as they are, one JSON object a li
     {"id": "…", "prompt": [{"role": "user", …}], "chosen": [{"role": "assistant", …}], "rejected": [{…}]}
 
 plus `source` and `meta`, and `"train": false` on a message that is shown but not learned.
-Readers accept every form in `kodata.chat.forms`; writers only write these two.
+`kodata.chat.read` accepts every form in `kodata.chat.forms`; writers only write these two.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -216,66 +216,8 @@ def _write(path: str | Path, records: Iterable[dict[str, Any]]) -> int:
     return count
 
 
-def read_chats(path: str | Path, *, answers: bool = True) -> Iterator[Chat]:
-    """Chats of one file, in order, each checked; any form of `kodata.chat.forms` is understood.
-
-    With `answers=False` a chat may end with a question (prompts for generation).
-    The first wrong record raises `UserError` naming file, line and key and showing a right one.
-    """
-    from kodata.chat.forms import chat_of
-
-    seen: dict[str, int] = {}
-    for line, record in _strict_rows(path):
-        try:
-            chat = chat_of(record, answers=answers)
-            check_chat(chat, answers=answers)
-            if "id" in record:  # ids made from the text repeat where the text does
-                _check_id(chat.id, line, seen)
-        except RecordError as error:
-            raise user_error(error, path, line) from None
-        yield chat
-
-
-def read_pairs(path: str | Path) -> Iterator[Pair]:
-    """Pairs of one file, in order, each checked; any preference form of `kodata.chat.forms` is understood.
-
-    The first wrong record raises `UserError` naming file, line and key and showing a right one.
-    """
-    from kodata.chat.forms import pair_of
-
-    seen: dict[str, int] = {}
-    for line, record in _strict_rows(path):
-        try:
-            pair = pair_of(record)
-            check_pair(pair)
-            if "id" in record:
-                _check_id(pair.id, line, seen)
-        except RecordError as error:
-            raise user_error(error, path, line) from None
-        yield pair
-
-
 def user_error(error: RecordError, path: str | Path, line: int) -> UserError:
     """The error a user sees: file, line, key, reason; then a record that would be right."""
     return UserError(
         str(error), help=f"올바른 예 (a right example): {error.example}", file=str(path), line=line
     )
-
-
-def _check_id(value: str, line: int, seen: dict[str, int]) -> None:
-    first = seen.setdefault(value, line)
-    if first != line:
-        raise RecordError(
-            "id", f"{value!r}가 {first}번째 줄에도 있습니다 (same id as line {first})", reason="duplicate_id"
-        )
-
-
-def _strict_rows(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    from kodata.chat.rows import BadRow, read_rows
-
-    for line, row in read_rows(path):
-        if isinstance(row, BadRow):
-            raise UserError(
-                row.message, help=f"올바른 예 (a right example): {CHAT_EXAMPLE}", file=str(path), line=line
-            )
-        yield line, row

@@ -21,6 +21,7 @@ from cyclopts.config import Dict
 from kodata.run.progress import set_quiet
 from kodata.run.recipe import Recipe
 from kodata.run.result import Result
+from kodata.run.usage import Call, explain
 
 COMMON_HELP = (
     "공통 (common): -c/--config 레시피.yaml (recipe) · --json 결과를 JSON 하나로 (one JSON object) · "
@@ -55,8 +56,6 @@ class Tool:
 
     def run(self, argv: Sequence[str]) -> int:
         """Run one command line; returns the exit code."""
-        from kodata.run.usage import explain
-
         argv, flags = split_common(argv)
         debug = bool(flags["debug"])
         set_quiet(bool(flags["quiet"]))
@@ -82,7 +81,7 @@ class Tool:
         except Exception as error:
             if debug:
                 raise
-            told = explain(error, self, argv, recipe)
+            told = explain(error, Call(self.name, self.verbs, argv, recipe))
             if told is None:
                 raise
             print("\n".join(told.lines()), file=sys.stderr)

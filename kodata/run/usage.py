@@ -2,16 +2,14 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cyclopts import exceptions as cx
 
 from kodata.run.errors import UsageError, UserError, did_you_mean
 from kodata.run.recipe import Recipe
-
-if TYPE_CHECKING:
-    from kodata.run.app import Tool
 
 # What users of transformers' example scripts and of TRL type by habit, and what it is called here.
 HABITS = {
@@ -53,12 +51,26 @@ EXTRAS = {
 }  # fmt: skip
 
 
-def explain(error: Exception, tool: "Tool", argv: Sequence[str], recipe: Recipe | None) -> UserError | None:
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One command line: the tool it went to, the tool's verbs, its words and the recipe it named."""
+
+    tool: str
+    verbs: Sequence[str]
+    argv: Sequence[str]
+    recipe: Recipe | None
+
+    @property
+    def verb(self) -> str:
+        return next((a for a in self.argv if a in self.verbs), "")
+
+
+def explain(error: Exception, call: Call) -> UserError | None:
     """The user's view of an exception, or None when it is a bug and its traceback should be seen."""
     if isinstance(error, UserError):
         return error
     if isinstance(error, cx.CycloptsError):
-        return _usage(error, tool, argv, recipe)
+        return _usage(error, call)
     if isinstance(error, ModuleNotFoundError | ImportError):
         return _missing_module(error)
     if isinstance(error, MemoryError):
@@ -73,12 +85,12 @@ def explain(error: Exception, tool: "Tool", argv: Sequence[str], recipe: Recipe 
     return None
 
 
-def _usage(error: cx.CycloptsError, tool: "Tool", argv: Sequence[str], recipe: Recipe | None) -> UserError:
+def _usage(error: cx.CycloptsError, call: Call) -> UserError:
     cause = error.__cause__
     if isinstance(cause, UserError):
         return cause
-    verb = next((a for a in argv if a in tool.verbs), "")
-    help_command = " ".join(filter(None, [tool.name, verb, "--help"]))
+    verb, recipe = call.verb, call.recipe
+    help_command = " ".join(filter(None, [call.tool, verb, "--help"]))
     way_out = f"`{help_command}` 를 보십시오 (see it)"
     token = getattr(error, "token", None)
     from_recipe = recipe is not None and token is not None and token.source == str(recipe.path)
@@ -91,9 +103,7 @@ def _usage(error: cx.CycloptsError, tool: "Tool", argv: Sequence[str], recipe: R
         hint = _habit(name) or (near if from_recipe else near.replace("혹시 ", "혹시 --")) or way_out
         if from_recipe:
             assert recipe is not None
-            return recipe.error(
-                _recipe_keys(tool, verb, token.keyword), f"모르는 키 (unknown key): {name}", hint
-            )
+            return recipe.error(_recipe_keys(call, token.keyword), f"모르는 키 (unknown key): {name}", hint)
         return UsageError(f"모르는 옵션 (unknown option): --{name}", hint)
     if isinstance(error, cx.CoercionError):
         argument = error.argument.name if error.argument is not None else ""
@@ -102,18 +112,18 @@ def _usage(error: cx.CycloptsError, tool: "Tool", argv: Sequence[str], recipe: R
         if from_recipe:
             assert recipe is not None and token is not None
             return recipe.error(
-                _recipe_keys(tool, verb, token.keyword),
+                _recipe_keys(call, token.keyword),
                 f"값이 맞지 않습니다 (bad value): {argument.lstrip('-')}: {value!r}, {kind}",
                 way_out,
             )
         return UsageError(f"값이 맞지 않습니다 (bad value): {argument} {value!r}, {kind}", way_out)
     if isinstance(error, cx.MissingArgumentError):
         name = error.argument.name if error.argument is not None else error.keyword or ""
-        typed = [_habit(a.lstrip("-").split("=")[0]) for a in argv if a.startswith("--")]
+        typed = [_habit(a.lstrip("-").split("=")[0]) for a in call.argv if a.startswith("--")]
         return UsageError(f"빠진 인자 (missing argument): {name}", next(filter(None, typed), way_out))
     if isinstance(error, cx.UnknownCommandError):
-        word = next((a for a in argv if not a.startswith("-")), "")
-        return UsageError(f"모르는 동사 (unknown verb): {word}", did_you_mean(word, tool.verbs) or way_out)
+        word = next((a for a in call.argv if not a.startswith("-")), "")
+        return UsageError(f"모르는 동사 (unknown verb): {word}", did_you_mean(word, call.verbs) or way_out)
     text = " ".join(re.sub(r"[╭╮╰╯│─]", " ", str(error)).split())
     return UsageError(f"명령을 읽지 못했습니다 (cannot read the command): {text}", way_out)
 
@@ -132,8 +142,8 @@ def _option_name(keyword: str, verb: str) -> str:
     return keyword.lstrip("-").split("=")[0]
 
 
-def _recipe_keys(tool: "Tool", verb: str, keyword: str | None) -> tuple[str, ...]:
-    return (tool.name, verb, *_option_name(keyword or "", verb).split("."))
+def _recipe_keys(call: Call, keyword: str | None) -> tuple[str, ...]:
+    return (call.tool, call.verb, *_option_name(keyword or "", call.verb).split("."))
 
 
 def _type_name(error: Any) -> str:

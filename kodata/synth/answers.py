@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from kodata.chat.records import Message, read_chats, read_pairs
+from kodata.chat.read import read_chats, read_pairs
+from kodata.chat.records import Message
 from kodata.chat.rows import read_rows
 from kodata.run.errors import UserError
 from kodata.synth.client import Answer, EndpointConfig
