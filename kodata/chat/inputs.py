@@ -66,22 +66,22 @@ def rows_of(sources: Sequence[Path | str], sieve: Sieve) -> Iterator[tuple[Place
                 else:
                     yield Place(source, line, row), row
     if halves:
-        from kodata.sources import aihub
+        from kodata.sources.aihub import join_halves
 
         homes = {id(item.meta): file for file, item in halves}
-        for item in aihub.join_halves(item for _, item in halves):
+        for item in join_halves(item for _, item in halves):
             yield _place(homes[id(item.meta)], item), item  # type: ignore[union-attr]
 
 
 def _is_aihub(path: Path) -> bool:
     """Whether AI Hub's reader takes the file. KorQuAD and KLUE-MRC, which its reading layout would also take, are read here."""
-    from kodata.sources import aihub
+    from kodata.sources.task_files import is_aihub
 
     if path.name.lower().endswith(ROW_SUFFIXES):
         row = next((row for _, row in islice(read_rows(path), 1)), None)
         if isinstance(row, dict) and "title" in row and "doc_title" not in row and layout_of(row) == "squad":
             return False
-    return aihub.is_aihub(path)
+    return is_aihub(path)
 
 
 def _hub(address: str, sieve: Sieve) -> Iterator[tuple[Place, dict[str, Any]]]:
@@ -92,9 +92,10 @@ def _hub(address: str, sieve: Sieve) -> Iterator[tuple[Place, dict[str, Any]]]:
 
 def _tasks(file: Path, sieve: Sieve, halves: list[tuple[Path, Any]]) -> Iterator[tuple[Place, Any]]:
     """Task records of one file; halves are set aside."""
-    from kodata.sources import Failure, aihub
+    from kodata.sources import Failure
+    from kodata.sources.task_files import read_tasks
 
-    for item in aihub.read_tasks(file):
+    for item in read_tasks(file):
         if isinstance(item, Failure):
             sieve.drop(Place(Path(item.file), item.place, None), "broken", value=item.reason)
         elif item.kind in ("question", "answer"):

@@ -15,12 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kodata.sources import Failure, Record, Settings, parts, read
-from kodata.sources.aihub import read_tasks
 from kodata.sources.aihub.bulk import Bulk
 from kodata.sources.aihub.marks import spoken, unmasked
 from kodata.sources.aihub.provenance import Provenance, provenance
 from kodata.sources.aihub.tolerant import is_table, loads, repaired, values
 from kodata.sources.streams import Joined
+from kodata.sources.task_files import read_tasks
 from tests.kodata.aihub_layouts import RAIN, ROAD, zipped
 
 BOOK = {

@@ -15,13 +15,11 @@ from kodata.sources.aihub import (
     MATERIAL,
     TaskItem,
     UnknownLayout,
-    is_aihub,
     layout_of,
-    read_tasks,
-    read_tasks_many,
     tasks_of,
 )
 from kodata.sources.aihub.layout import Detector
+from kodata.sources.task_files import is_aihub, read_tasks, read_tasks_many
 from tests.kodata.aihub_layouts import ASK, CASES, RAIN, REPLY, ROAD, Case, zipped
 
 NAMES = [case.name for case in CASES]

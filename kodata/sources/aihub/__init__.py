@@ -24,9 +24,9 @@ from __future__ import annotations
 from kodata.sources.aihub.item import KINDS, TaskItem, Text, UnknownLayout
 from kodata.sources.aihub.reader import MATERIAL, read_json, read_table
 from kodata.sources.aihub.registry import LAYOUTS
-from kodata.sources.aihub.tasks import is_aihub, join_halves, layout_of, read_tasks, read_tasks_many, tasks_of
+from kodata.sources.aihub.tasks import join_halves, layout_of, tasks_of
 
 __all__ = [
-    "KINDS", "LAYOUTS", "MATERIAL", "TaskItem", "Text", "UnknownLayout", "is_aihub", "join_halves", "layout_of", "read_json",
-    "read_table", "read_tasks", "read_tasks_many", "tasks_of",
+    "KINDS", "LAYOUTS", "MATERIAL", "TaskItem", "Text", "UnknownLayout", "join_halves", "layout_of", "read_json",
+    "read_table", "tasks_of",
 ]  # fmt: skip
