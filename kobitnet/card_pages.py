@@ -244,7 +244,8 @@ def _by(values: Any, title: str, column: str) -> list[dict[str, Any]]:
 
 def _other_data(data: list[Run]) -> dict[str, Any]:
     from kodata.report import blocks as b
-    from kodata.report.road import label, scalars
+    from kodata.report.names import label
+    from kodata.report.road import scalars
 
     rows = []
     for run in data:

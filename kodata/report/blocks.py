@@ -14,6 +14,7 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from kodata.report.names import label
 from kodata.report.values import (
     MAX_CELL,
     as_count,
@@ -52,10 +53,13 @@ def text(title: str, markdown: str, *, note: str = "") -> Block:
 
 
 def facts(title: str, values: Mapping[str, Any] | Iterable[Sequence[Any]], *, note: str = "") -> Block:
-    """Label and value, a line each: ``{"문서 (documents)": 1234, "크기 (size)": "3.2 MB"}``."""
+    """Label and value, a line each: ``{"문서 (documents)": 1234, "크기 (size)": "3.2 MB"}``.
+
+    Keys of a summary (``val_loss``) are shown in words (:mod:`kodata.report.names`).
+    """
     pairs = list(values.items()) if isinstance(values, Mapping) else [as_pair(v, "facts") for v in values]
     return _block(
-        "facts", title, note, facts=[[clip(label, MAX_CELL), cell(value)] for label, value in pairs]
+        "facts", title, note, facts=[[label(clip(name, MAX_CELL)), cell(value)] for name, value in pairs]
     )
 
 

@@ -51,14 +51,13 @@ def histogram(block: Block, key: str) -> str:
     edges, counts, limits = block["edges"], block["counts"], block["threshold"]
     if not counts:
         return ""
-    log = logarithmic(edges)
-    low, high = min([edges[0], *limits[:1]]), max([edges[-1], *limits[-1:]])
-    if log and low <= 0:
-        log = False
+    log = logarithmic(edges) and all(limit > 0 for limit in limits)
+    ends = [edges[1] / 2, *edges[1:]] if log and edges[0] == 0 else edges
+    low, high = min([ends[0], *limits[:1]]), max([ends[-1], *limits[-1:]])
     across = Axis(low, high, log, ticks=6)
     up = Axis(0, max(counts) or 1, False, ticks=4, nice=True)
     body = [_grid(across, up)]
-    for left, right, n in zip(edges, edges[1:], counts, strict=False):
+    for left, right, n in zip(ends, ends[1:], counts, strict=False):
         if n:
             a, b, top = across.at(left), across.at(right), up.at(n)
             body.append(
@@ -134,11 +133,13 @@ def sparkline(values: list[float | None], width: int = 40) -> str:
 
 
 def logarithmic(edges: list[float]) -> bool:
-    """Whether ascending edges look evenly spaced in ratio rather than in difference."""
-    if len(edges) < 4 or edges[0] <= 0 or edges[-1] / edges[0] < 100:
+    """Whether ascending edges look evenly spaced in ratio rather than in difference; a first edge of 0 is passed over."""
+    if edges and edges[0] == 0:
+        edges = edges[1:]
+    if len(edges) < 4 or edges[0] <= 0 or edges[-1] / edges[0] < 16:
         return False
     logs = [math.log(e) for e in edges]
-    return max(b - a for a, b in itertools.pairwise(logs)) < 3 * (logs[-1] - logs[0]) / (len(edges) - 1)
+    return max(b - a for a, b in itertools.pairwise(logs)) < 2 * (logs[-1] - logs[0]) / (len(edges) - 1)
 
 
 class Axis:

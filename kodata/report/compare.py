@@ -8,7 +8,8 @@ from typing import Any
 
 from kodata.report import blocks as b
 from kodata.report.blocks import Block
-from kodata.report.road import card, how_made, label, main_facts, mapping, scalars, unfinished
+from kodata.report.names import label, verb
+from kodata.report.road import card, how_made, main_facts, mapping, scalars, unfinished
 from kodata.report.runs import Run
 from kodata.report.values import cell
 
@@ -51,7 +52,7 @@ def compare(first: Run, second: Run) -> list[Block]:
     left[1] = [block for block in second.report if others.get(block["title"]) is block]
     for run, name, rest in zip((first, second), names, left, strict=True):
         page += [
-            b.chapter(f"{run.tool} {run.verb} · {name}", main_facts(run), tool=run.tool),
+            b.chapter(f"{verb(run.tool, run.verb)} · {name}", main_facts(run), tool=run.tool),
             *rest,
             how_made(run),
         ]

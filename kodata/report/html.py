@@ -192,10 +192,11 @@ def _contents(blocks: list[Block], most: int = 300) -> str:
 
 
 _NAMES = {
+    "output": "출력 (output)",
     "status": "상태 (status)",
     "started": "시작 (started, UTC)",
     "seconds": "걸린 시간 (time)",
-    "seed": "씨앗 (seed)",
+    "seed": "시드 (seed)",
     "error": "오류 (error)",
     "command": "명령 (command)",
     "config": "설정 (config)",
@@ -208,6 +209,8 @@ def _meta(meta: Mapping[str, Any]) -> tuple[list[tuple[str, str]], list[tuple[st
     """What stands under the title, and what stands folded at the end."""
     short, long = [], []
     manifest = "tool" in meta and "verb" in meta
+    if manifest:
+        short.append(("도구 (tool)", f"{meta['tool']} {meta['verb']}"))
     for key, value in meta.items():
         name = _NAMES.get(key, key)
         if manifest and (key not in _NAMES or value is None or (key == "status" and value == "done")):

@@ -59,8 +59,10 @@ def funnel(block: Block, key: str, limits: Any, anchors: dict[str, str]) -> str:
         gone = (
             ""
             if before is None
+            else "0"
+            if n == before
             else f"−{fmt.number(before - n)}"
-            if n <= before
+            if n < before
             else f"+{fmt.number(n - before)}"
         )
         lost = f" <small>{_share(before - n, before)}</small>" if before and n < before else ""
@@ -137,9 +139,10 @@ def histogram(block: Block, key: str, limits: Any, anchors: dict[str, str]) -> s
         for i in range(0, len(counts), every)
     ]
     columns = [f"부터 (from) {unit}".strip(), f"까지 (to) {unit}".strip(), "개수 (count)"]
-    axis = f'<p class="ko-x-name">{_e(unit)}</p>' if unit else ""
-    return f'<div class="ko-chart">{drawing}</div>{axis}' + _alternative(
-        _grid(columns, rows, block["title"], limits.cell)
+    across = f'<p class="ko-x-name">{_e(unit)}</p>' if unit else ""
+    return (
+        f'<p class="ko-y-name">개수 (count)</p><div class="ko-chart">{drawing}</div>{across}'
+        + _alternative(_grid(columns, rows, block["title"], limits.cell))
     )
 
 
@@ -156,17 +159,15 @@ def lines(block: Block, key: str, limits: Any, anchors: dict[str, str]) -> str:
     each = max(3, limits.alternative // max(1, len(block["series"])))
     rows = [[series["name"], a, b] for series in block["series"] for a, b in thin(series["points"], each)]
     columns = ["계열 (series)", block["x"] or "x", block["y"] or "y"]
+    if all(len(series["points"]) < 2 for series in block["series"]):  # a curve of one point tells nothing
+        return _grid(columns, rows, block["title"], limits.cell)
     logs = [
         name for name, on in ((block["x"] or "x", block["log_x"]), (block["y"] or "y", block["log_y"])) if on
     ]
     log = f" · 로그 눈금 (log): {_e(', '.join(logs))}" if logs else ""
     y = f'<p class="ko-y-name">{_e(block["y"])}{log}</p>' if block["y"] or log else ""
     x = f'<p class="ko-x-name">{_e(block["x"])}</p>' if block["x"] else ""
-    legend = (
-        f'<ul class="ko-legend">{"".join(names)}</ul>'
-        if len(names) > 1 or (names and block["series"][0]["name"])
-        else ""
-    )
+    legend = f'<ul class="ko-legend">{"".join(names)}</ul>' if len(names) > 1 else ""
     return f'{legend}{y}<div class="ko-chart">{drawing}</div>{x}' + _alternative(
         _grid(columns, rows, block["title"], limits.cell)
     )

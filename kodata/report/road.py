@@ -10,6 +10,7 @@ from typing import Any
 from kodata.report import blocks as b
 from kodata.report import format as fmt
 from kodata.report.blocks import Block
+from kodata.report.names import NUMBERS, label, verb
 from kodata.report.parts import STATUS
 from kodata.report.runs import Run
 from kodata.report.values import cell
@@ -29,58 +30,14 @@ MAIN = {
 }
 """The number a stage is known by: the first of these its summary has, else the summary's first number."""
 
-NAMES = {
-    "documents": "문서 (documents)",
-    "documents_in": "들어온 문서 (documents in)",
-    "documents_out": "나온 문서 (documents out)",
-    "documents_kept": "남은 문서 (kept)",
-    "in": "들어옴 (in)",
-    "kept": "남음 (kept)",
-    "failed": "읽지 못함 (failed)",
-    "exact": "똑같음 (exact)",
-    "near": "거의 같음 (near)",
-    "clusters": "묶음 (clusters)",
-    "chars_in": "들어온 글자 (characters in)",
-    "chars_out": "나온 글자 (characters out)",
-    "bytes_in": "들어온 바이트 (bytes in)",
-    "bytes_out": "나온 바이트 (bytes out)",
-    "dropped": "버림 (dropped)",
-    "bytes": "바이트 (bytes)",
-    "chats": "대화 (chats)",
-    "pairs": "쌍 (pairs)",
-    "records": "기록 (records)",
-    "written": "나옴 (written)",
-    "tokens": "토큰 (tokens)",
-    "vocab_size": "어휘 (vocabulary)",
-    "steps": "걸음 (steps)",
-    "loss": "손실 (loss)",
-    "val_loss": "검증 손실 (val loss)",
-    "bits_per_byte": "바이트당 비트 (bits/byte)",
-    "val_bits_per_byte": "검증 바이트당 비트 (val bits/byte)",
-    "perplexity": "혼란도 (perplexity)",
-    "accuracy": "정확도 (accuracy)",
-    "margin": "여유 (margin)",
-    "parameters": "매개변수 (parameters)",
-    "seconds": "걸린 시간 (seconds)",
-    "answers": "답 (answers)",
-    "empty": "빈 답 (empty)",
-    "total": "모든 매개변수 (parameters)",
-    "non_embedding": "임베딩 밖 매개변수 (non-embedding)",
-    "loss_first": "첫 손실 (first loss)",
-    "val_accuracy": "검증 정확도 (val accuracy)",
-    "val_margin": "검증 여유 (val margin)",
-    "tokens_per_second": "초당 토큰 (tokens/s)",
-    "peak_memory_gb": "최대 메모리, GB (peak memory)",
-}
-
 
 def road(runs: list[Run]) -> list[Block]:
     """The flow, what came in, and the blocks of every run in its chapter."""
-    titles = [f"{i}. {run.tool} {run.verb} · {run.name}" for i, run in enumerate(runs, 1)]
+    titles = [f"{i}. {verb(run.tool, run.verb)} · {run.name}" for i, run in enumerate(runs, 1)]
     cards = [card(run, title, runs) for run, title in zip(runs, titles, strict=True)]
     page = [
         b.flow(
-            "한눈에 보는 길 (the road)",
+            "한눈에 보는 과정 (the road)",
             cards,
             note="카드를 누르면 그 단계로 갑니다 (each card leads to its stage).",
         )
@@ -105,17 +62,9 @@ def scalars(values: Mapping[str, Any], prefix: str = "", depth: int = 3) -> Iter
             yield name, cell(value)
 
 
-def label(key: str) -> str:
-    """A summary key in words."""
-    head, dot, last = key.rpartition(".")
-    return f"{head}{dot}{NAMES.get(last, last.replace('_', ' '))}"
-
-
 def main_number(run: Run) -> tuple[str, Any] | None:
     """The name and the number a run is known by."""
-    numbers = [
-        (k, v) for k, v in scalars(run.summary) if isinstance(v, int | float) and not isinstance(v, bool)
-    ]
+    numbers = [(k, v) for k, v in scalars(run.summary) if _is_number(v)]
     known = dict(numbers)
     for key in MAIN.get((run.tool, run.verb), ()):
         if key in known:
@@ -161,7 +110,7 @@ def card(run: Run, anchor: str, runs: list[Run]) -> dict[str, Any]:
     numbers = [
         (label(k), v)
         for k, v in scalars(run.summary, depth=0)
-        if (main is None or k != main[0]) and not _long(v) and v != 0
+        if k in NUMBERS and (main is None or k != main[0]) and _is_number(v) and v != 0
     ][:3]
     time = run.manifest.get("seconds")
     if isinstance(time, int | float) and not isinstance(time, bool):
@@ -173,12 +122,16 @@ def card(run: Run, anchor: str, runs: list[Run]) -> dict[str, Any]:
         facts = {"입력 (from)": fed, **facts}
     return {
         "tool": run.tool,
-        "name": run.verb,
+        "name": f"{run.verb} · {verb(run.tool, run.verb).split(' (')[0]}",
         "status": status,
         "main": big,
         "facts": facts,
         "anchor": anchor,
     }
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _long(value: Any) -> bool:
@@ -222,7 +175,7 @@ def how_made(run: Run) -> Block:
     }
     if isinstance(seconds, int | float):
         facts["걸린 시간 (time)"] = fmt.seconds(seconds)
-    facts["씨앗 (seed)"] = cell(run.manifest.get("seed"))
+    facts["시드 (seed)"] = cell(run.manifest.get("seed"))
     config = ", ".join(f"{k}={fmt.value(v)}" for k, v in scalars(mapping(run.manifest.get("config"))))
     facts["설정 (config)"] = config[:2_000]
     facts["입력 (inputs)"] = ", ".join(path for path, _ in _inputs(run)[:20])
@@ -246,7 +199,7 @@ def _inputs(run: Run) -> list[tuple[str, str]]:
 
 def _outside(runs: list[Run]) -> Block:
     """What came in from outside: files, or folders when there are many files."""
-    title, used = "들어온 것 (what came in)", "쓴 단계 (used by)"
+    title, used = "입력 자료 (what came in)", "쓴 단계 (used by)"
     found = outside(runs)
     if len(found) <= 8:
         prints = {path: digest for run in runs for path, digest in _inputs(run)}

@@ -43,7 +43,7 @@ def report(
 
     Raises UserError for a missing or broken run (the file is named) and for an output that is not a report of ours.
     """
-    from kodata.report import html, road, runs
+    from kodata.report import html, names, road, runs
     from kodata.report.compare import compare as side_by_side
     from kodata.report.compare import two_names
     from kodata.report.markdown import render
@@ -68,17 +68,17 @@ def report(
     if together:
         first, second = (run for group in groups for run in group)  # in the order given, not by time
         title, page = (
-            f"{first.tool} {first.verb}: {' · '.join(two_names(first, second))}",
+            f"{names.verb(first.tool, first.verb)}: {' · '.join(two_names(first, second))}",
             side_by_side(first, second),
         )
-        subtitle = "두 실행을 나란히 봅니다 (two runs side by side)."
+        subtitle = "두 실행을 나란히 견줍니다 (two runs side by side)."
     else:
         title = (
-            "한국어 모델이 만들어진 길"
+            "한국어 모델이 만들어진 과정"
             if len(every) > 1
-            else f"{every[0].tool} {every[0].verb} · {every[0].name}"
+            else f"{names.verb(every[0].tool, every[0].verb)} · {every[0].name}"
         )
-        subtitle = "들어온 글에서 나온 결과까지, 단계마다의 수와 보기 (every stage from raw text to result)."
+        subtitle = "원본 글에서 결과까지, 단계마다 수치와 예 (every stage from raw text to result)."
         page = road.road(every)
     finished = sum(run.done for run in every)
     meta = {
@@ -145,7 +145,7 @@ def _refuse_foreign(target: Path) -> None:
 
 def _in_and_out(every: list) -> tuple[str, str]:
     from kodata.report import format as fmt
-    from kodata.report import road
+    from kodata.report import names, road
 
     sources = list(road.outside(every))
     came_in = ", ".join(sources)
@@ -171,7 +171,7 @@ def _in_and_out(every: list) -> tuple[str, str]:
         number = road.main_number(run)
         parts.append(
             f"{run.name}"
-            + (f" ({fmt.value(number[1])} {road.label(number[0]).split(' (')[0]})" if number else "")
+            + (f" ({fmt.value(number[1])} {names.label(number[0]).split(' (')[0]})" if number else "")
         )
     return fmt.visible(came_in) or "–", fmt.visible(
         " · ".join(parts)

@@ -63,6 +63,7 @@ class RunFolder:
     ) -> Result:
         """Write ``stats.json`` and ``report.html``, mark the run done, return its Result."""
         from kodata.report.html import render
+        from kodata.report.names import verb
 
         result = Result(
             path=self.output, summary=dict(summary), report=[dict(b) for b in report], lines=list(lines)
@@ -72,9 +73,11 @@ class RunFolder:
             _finite({"summary": result.summary, "report": result.report, "lines": result.lines}),
         )
         self._close("done")
-        title = f"{self.manifest['tool']} {self.manifest['verb']}"
+        title = verb(self.manifest["tool"], self.manifest["verb"])
+        first = result.lines[0].strip()[:300] if result.lines else ""
+        meta = {"output": str(self.output), **self.manifest}
         with atomic_open(self.path / "report.html", "w") as handle:
-            handle.write(render(title, result.report, subtitle=str(self.output), meta=self.manifest))
+            handle.write(render(title, result.report, subtitle=first, meta=meta))
         self.done = True
         return result
 

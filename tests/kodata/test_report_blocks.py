@@ -195,3 +195,14 @@ def test_blocks_import_nothing_heavy() -> None:
     code = "import sys; import kodata.report.blocks; print([m for m in ('numpy', 'html', 'cyclopts', 'rich') if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_keys_of_a_summary_are_shown_in_words() -> None:
+    named = b.facts("사실", {"val_loss": 1.5, "largest_cut": 3, "문서 (documents)": 2, "train.loss": 1})
+    assert [name for name, _ in named["facts"]] == [
+        "검증 손실 (val loss)",
+        "largest cut",
+        "문서 (documents)",
+        "train.손실 (loss)",
+    ]
+    assert b.checked(named) == named  # once only

@@ -1,6 +1,7 @@
 """Pages: well-formed and harmless whatever the data, small, readable without script; Markdown with the same content."""
 
 import math
+import re
 from html.parser import HTMLParser
 
 import pytest
@@ -297,3 +298,18 @@ def test_markdown_lets_no_html_through() -> None:
     )
     for line in text.replace("\\<", "").split("\n"):
         assert "<script" not in line and "<img" not in line
+
+
+def test_a_histogram_of_doubling_lengths_has_a_logarithmic_axis() -> None:
+    edges = [0, 8, 16, 32, 64, 128, 256]
+    assert charts.logarithmic(edges) and not charts.logarithmic(list(range(0, 400, 20)))
+    page = html.render("길이", [b.histogram("길이", edges, [1] * 6, unit="글자")])
+    widths = [float(w) for w in re.findall(r'class="ko-fill" x="[\d.]+%" width="([\d.]+)%"', page)]
+    assert len(widths) == 6 and max(widths) - min(widths) < 0.1
+
+
+def test_curves_of_one_point_are_a_table() -> None:
+    one = html.render("점", [b.lines("손실", {"학습": [(3, 1.5)], "검증": [(3, 2.5)]}, "스텝", "nats")])
+    two = html.render("선", [b.lines("손실", {"학습": [(3, 1.5), (4, 1.25)]}, "스텝", "nats")])
+    assert "ko-chart" not in one.split("<main")[1] and "2.5" in one
+    assert "ko-chart" in two.split("<main")[1] and "ko-legend" not in two.split("<main")[1]

@@ -75,7 +75,13 @@ def test_the_whole_road_on_one_page(road: Path) -> None:
     places = [
         text.index(f">{i}. {name}<")
         for i, name in enumerate(
-            ("kodata clean · z", "kotok train · b", "kodata sft · a.jsonl", "kobitnet train · m"), 1
+            (
+                "정제 (cleaning) · z",
+                "토크나이저 학습 (tokenizer training) · b",
+                "대화 데이터 (chat data) · a.jsonl",
+                "사전 학습 (pretraining) · m",
+            ),
+            1,
         )
     ]
     assert places == sorted(places)
@@ -91,7 +97,7 @@ def test_the_whole_road_on_one_page(road: Path) -> None:
     assert "raw.txt" in result.lines[0] and "b (4,096 어휘)" in result.lines[1]
     assert result.lines[3] == "다음 (next): kobitnet train 'IN PUT' -o m"  # the unfinished one resumes first
     assert [run["verb"] for run in result.summary["runs"]] == ["clean", "train", "sft", "train"]
-    came_in = next(blk for blk in result.report if blk["title"].startswith("들어온 것"))
+    came_in = next(blk for blk in result.report if blk["title"].startswith("입력 자료"))
     assert [row[:2] for row in came_in["rows"]] == [[str(road.parent / "raw.txt"), "z, a.jsonl"]]
     again = report(
         [str(road), str(road / "z")], output=road / "report.html"
@@ -126,7 +132,7 @@ def test_a_run_may_be_named_by_its_file_and_the_output_left_out(road: Path) -> N
     assert len(report([str(road / "[bz]")], output=road / "two.html").summary["runs"]) == 2
     assert report([str(road)], markdown=True).path == road / "report.md"
     text = report([str(road)], output=road / "road.md").path.read_text()
-    assert text.startswith("<!-- kodata report -->\n# ") and "| 1 | kodata clean |" in text
+    assert text.startswith("<!-- kodata report -->\n# ") and "| 1 | kodata clean · 정제 |" in text
 
 
 def test_two_runs_side_by_side(tmp_path: Path) -> None:
