@@ -75,8 +75,8 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# The environment is made anew when its description or the native sources change.
-$(READY): pyproject.toml constraints.txt CMakeLists.txt $(wildcard k*/csrc/*)
+# The environment is made anew when its description, the native sources or the packages (which an editable install lists) change.
+$(READY): pyproject.toml constraints.txt CMakeLists.txt $(wildcard k*/csrc/*) $(wildcard k*/*/__init__.py)
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
 	  { echo "오류 (error): Python 3.11–3.13 이 필요합니다 (needed): $$($(PYTHON) --version)"; \
 	    echo "도움: make PYTHON=python3.12 …"; exit 1; }

@@ -13,7 +13,7 @@ __all__ = expose(
         "sft": "kodata.chat.sft",
         "dpo": "kodata.chat.dpo",
         "synth": "kodata.synth.verb",
-        "mix": "kodata.mix",
+        "mix": "kodata.mix.verb",
         "inspect": "kodata.inspect",
         "report": "kodata.report.verb",
         "Corpus": "kodata.doc",

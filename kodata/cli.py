@@ -25,7 +25,7 @@ tool.verb(
     "kodata.score.train:train_quality",
     "좋은 글·나쁜 글·라벨로 분류기를 (train a quality classifier)",
 )
-tool.verb("mix", "kodata.mix:mix", "여러 말뭉치를 몫대로 섞기 (mix corpora in stated shares)")
+tool.verb("mix", "kodata.mix.verb:mix", "여러 말뭉치를 몫대로 섞기 (mix corpora in stated shares)")
 tool.verb("sft", "kodata.chat.sft:sft", "지시·대화 자료를 학습용 JSONL로 (build SFT chat JSONL)")
 tool.verb("dpo", "kodata.chat.dpo:dpo", "선호 자료를 chosen/rejected JSONL로 (build DPO pair JSONL)")
 tool.verb(

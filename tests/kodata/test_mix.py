@@ -10,11 +10,14 @@ from hypothesis import strategies as st
 
 from kodata.dedup.rehydrate import FINEWEB2, repeats, table_from_rates
 from kodata.doc import Corpus, Document, read_shard, write_shard
-from kodata.mix import MixConfig, Pool, choose, mix, shares
+from kodata.mix.config import MixConfig
+from kodata.mix.pool import Pool
+from kodata.mix.shares import choose, shares
+from kodata.mix.verb import mix
 from kodata.run.errors import UsageError, UserError
 from kodata.score import sidecar
 
-MODULE = importlib.import_module("kodata.mix")  # the package attribute of that name is the function
+MODULE = importlib.import_module("kodata.mix.write")
 
 
 def corpus(folder: Path, name: str, count: int, chars: int, **meta) -> Path:
