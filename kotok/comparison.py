@@ -125,10 +125,17 @@ def _facts(c: Compared, first: Compared) -> dict[str, Any]:
         "intervals": {r: c.between(r) for r in RATES},
     }
     if c.draws and c is not first:
-        ratio = c.draws[""][:, 0] / first.draws[""][:, 0]
+        base = first.measured.total.rates()
+        length, cuts = RATES.index("chars_per_token"), RATES.index("boundary_precision")
+        ratio = c.draws[""][:, length] / first.draws[""][:, length]
+        apart = c.draws[""][:, cuts] - first.draws[""][:, cuts]
         facts["chars_per_token_over_first"] = [
-            facts["chars_per_token"] / first.measured.total.rates()["chars_per_token"],
+            facts["chars_per_token"] / base["chars_per_token"],
             *(interval(ratio) or (None, None)),
+        ]
+        facts["boundary_precision_minus_first"] = [
+            facts["boundary_precision"] - base["boundary_precision"],
+            *(interval(apart) or (None, None)),
         ]
     if c.people is not None:
         rates = c.people.total.rates()

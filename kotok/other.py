@@ -11,7 +11,14 @@ from kodata.run.errors import UserError
 from kodata.run.progress import progress
 from kotok.records import Text
 from kotok.tokenizer import Tokenizer
-from kotok.tokenizer_json import CONTROL, added_tokens, standard_config
+from kotok.tokenizer_json import (
+    CONTROL,
+    added_tokens,
+    bpe_model,
+    metaspace_spec,
+    piece_merges,
+    standard_config,
+)
 
 # sentencepiece skips longer lines; ours are cut at this many characters so that it never has to.
 MAX_LINE_CHARS = 4000
@@ -138,52 +145,19 @@ def _from_pieces(pieces: list[tuple[str, float]], model_type: str) -> Tokenizer:
             "byte_fallback": True,
         }
     else:
-        # A pair merges when its joined piece exists; the rank of the joined piece is the merge's rank.
-        merges = []
-        for piece, i in vocab.items():
-            if len(piece) < 2 or re.fullmatch(r"<0x[0-9A-F]{2}>|<unk>", piece):
-                continue
-            splits = [
-                (piece[:k], piece[k:])
-                for k in range(1, len(piece))
-                if piece[:k] in vocab and piece[k:] in vocab
-            ]
-            merges += [(i, vocab[a], vocab[b], a, b) for a, b in splits]
-        model = {
-            "type": "BPE",
-            "dropout": None,
-            "unk_token": "<unk>",
-            "continuing_subword_prefix": None,
-            "end_of_word_suffix": None,
-            "fuse_unk": True,
-            "byte_fallback": True,
-            "ignore_merges": False,
-            "vocab": vocab,
-            "merges": [[a, b] for *_, a, b in sorted(merges)],
-        }
-    spec = {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": added_tokens(len(pieces)),
-        "normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
-        "pre_tokenizer": {
+        single = {piece for piece in vocab if re.fullmatch(r"<0x[0-9A-F]{2}>|<unk>", piece)}
+        model = bpe_model(vocab, piece_merges(vocab, float, single), "<unk>", byte_fallback=True)
+    spec = metaspace_spec(
+        model,
+        added_tokens(len(pieces)),
+        {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
+        {
             "type": "Split",
             "pattern": {"Regex": r"▁+[^▁\n]*|[^▁\n]+"},
             "behavior": "Isolated",
             "invert": False,
         },
-        "post_processor": None,
-        "decoder": {
-            "type": "Sequence",
-            "decoders": [
-                {"type": "Replace", "pattern": {"String": "▁"}, "content": " "},
-                {"type": "ByteFallback"},
-                {"type": "Fuse"},
-            ],
-        },
-        "model": model,
-    }
+    )
     return Tokenizer(spec, standard_config())
 
 

@@ -29,6 +29,7 @@ from kotok.tokenizer_json import (
     EOT,
     PAD,
     added_tokens,
+    byte_level_spec,
     our_merges,
     piece_decoder,
     split_regex,
@@ -60,39 +61,12 @@ def load(path: str | Path) -> Tokenizer:
 def build(merges: Sequence[Merge], pattern: str, config: dict[str, Any] | None = None) -> Tokenizer:
     """A byte-level BPE tokenizer of `merges`, the control tokens after them; `config` goes into tokenizer_config.json."""
     strings = [printable(s) for s in token_strings(merges)]
-    spec = {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": added_tokens(len(strings)),
-        "normalizer": None,
-        "pre_tokenizer": {
-            "type": "Sequence",
-            "pretokenizers": [
-                {
-                    "type": "Split",
-                    "pattern": {"Regex": REGEX[pattern]},
-                    "behavior": "Isolated",
-                    "invert": False,
-                },
-                {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False},
-            ],
-        },
-        "post_processor": None,
-        "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
-        "model": {
-            "type": "BPE",
-            "dropout": None,
-            "unk_token": None,
-            "continuing_subword_prefix": None,
-            "end_of_word_suffix": None,
-            "fuse_unk": False,
-            "byte_fallback": False,
-            "ignore_merges": False,
-            "vocab": {s: i for i, s in enumerate(strings)},
-            "merges": [[strings[a], strings[b]] for a, b, _ in merges],
-        },
-    }
+    spec = byte_level_spec(
+        {s: i for i, s in enumerate(strings)},
+        [[strings[a], strings[b]] for a, b, _ in merges],
+        REGEX[pattern],
+        added_tokens(len(strings)),
+    )
     return Tokenizer(spec, {**standard_config(), **(config or {})})
 
 

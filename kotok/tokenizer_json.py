@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Container
 from typing import Any
 
 from kotok.bpe import Merge
@@ -22,20 +23,106 @@ CONTROL = [
 FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 
 
+def added_token(i: int, content: str, special: bool = True) -> dict[str, Any]:
+    """One entry of tokenizer.json's `added_tokens`."""
+    return {
+        "id": i,
+        "content": content,
+        "single_word": False,
+        "lstrip": False,
+        "rstrip": False,
+        "normalized": False,
+        "special": special,
+    }
+
+
 def added_tokens(first: int) -> list[dict[str, Any]]:
     """tokenizer.json's `added_tokens` for our control tokens, ids from `first` on."""
-    return [
-        {
-            "id": first + i,
-            "content": token,
-            "single_word": False,
-            "lstrip": False,
-            "rstrip": False,
-            "normalized": False,
-            "special": True,
-        }
-        for i, token in enumerate(CONTROL)
-    ]
+    return [added_token(first + i, token) for i, token in enumerate(CONTROL)]
+
+
+def bpe_model(
+    vocab: dict[str, int], merges: list[list[str]], unknown: str | None = None, byte_fallback: bool = False
+) -> dict[str, Any]:
+    """tokenizer.json's `model` of a BPE; merges are pairs of vocabulary strings, first rank first."""
+    return {
+        "type": "BPE",
+        "dropout": None,
+        "unk_token": unknown,
+        "continuing_subword_prefix": None,
+        "end_of_word_suffix": None,
+        "fuse_unk": byte_fallback,
+        "byte_fallback": byte_fallback,
+        "ignore_merges": False,
+        "vocab": vocab,
+        "merges": merges,
+    }
+
+
+def byte_level_spec(
+    vocab: dict[str, int], merges: list[list[str]], regex: str, added: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """A whole tokenizer.json of byte-level BPE: split by `regex`, then merges over the byte alphabet."""
+    split = {"type": "Split", "pattern": {"Regex": regex}, "behavior": "Isolated", "invert": False}
+    bytes_only = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": added,
+        "normalizer": None,
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [split, bytes_only]},
+        "post_processor": None,
+        "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
+        "model": bpe_model(vocab, merges),
+    }
+
+
+def metaspace_spec(
+    model: dict[str, Any],
+    added: list[dict[str, Any]],
+    normalizer: dict[str, Any],
+    pre_tokenizer: dict[str, Any] | None,
+    strip: bool = False,
+) -> dict[str, Any]:
+    """A whole tokenizer.json of sentencepiece pieces: U+2581 for the space, bytes where no piece fits.
+
+    strip: the normaliser put a space before the text, decoding takes it away.
+    """
+    first = [{"type": "Strip", "content": " ", "start": 1, "stop": 0}] if strip else []
+    space = {"type": "Replace", "pattern": {"String": "▁"}, "content": " "}
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": added,
+        "normalizer": normalizer,
+        "pre_tokenizer": pre_tokenizer,
+        "post_processor": None,
+        "decoder": {
+            "type": "Sequence",
+            "decoders": [space, {"type": "ByteFallback"}, {"type": "Fuse"}, *first],
+        },
+        "model": model,
+    }
+
+
+def piece_merges(
+    vocab: dict[str, int], rank: Callable[[int], float], whole: Container[str] = ()
+) -> list[list[str]]:
+    """Merges that rebuild sentencepiece BPE: a pair merges when its joined piece exists, at that piece's `rank(id)`.
+
+    whole: pieces that no merge makes.
+    """
+    merges = []
+    for piece, i in vocab.items():
+        if len(piece) < 2 or piece in whole:
+            continue
+        for k in range(1, len(piece)):
+            left, right = piece[:k], piece[k:]
+            if left in vocab and right in vocab:
+                merges.append((rank(i), vocab[left], vocab[right], left, right))
+    return [[left, right] for *_, left, right in sorted(merges)]
 
 
 def standard_config() -> dict[str, Any]:

@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-import struct
 
 import numpy as np
 import pytest
@@ -12,7 +11,8 @@ from kodata.run.errors import UserError
 from kotok.conllu import morpheme_places, read_conllu
 from kotok.evaluate import EvalConfig, evaluate
 from kotok.foreign import open_any
-from kotok.gguf import open_gguf, read_fields, vocabulary_fields, write_vocabulary
+from kotok.gguf import open_gguf, vocabulary_fields, write_vocabulary
+from kotok.gguf_metadata import metadata_only, read_fields
 from kotok.measure import FIELDS, RATES, bootstrap, encode_with_boundaries, interval, measure, rates
 from kotok.vocabulary import suspicious, syllables_whole
 from tests.kotok.conftest import SENTENCES
@@ -62,22 +62,18 @@ def sentencepiece_file(folder):
 
 def spm_gguf(path, model):
     """The vocabulary of a sentencepiece model as llama.cpp's converter writes it."""
-    from kotok.gguf import _string, _value
-
     sp = open_any(model)._model
     n = sp.vocab_size()
     kinds = [
         2 if sp.is_unknown(i) else 3 if sp.is_control(i) else 6 if sp.is_byte(i) else 1 for i in range(n)
     ]
-    floats = struct.pack("<IIQ", 9, 6, n) + struct.pack(f"<{n}f", *(sp.get_score(i) for i in range(n)))
     fields = {
-        "tokenizer.ggml.model": _value("llama"),
-        "tokenizer.ggml.tokens": _value([sp.id_to_piece(i) for i in range(n)]),
-        "tokenizer.ggml.token_type": _value(kinds),
-        "tokenizer.ggml.scores": floats,
+        "tokenizer.ggml.model": "llama",
+        "tokenizer.ggml.tokens": [sp.id_to_piece(i) for i in range(n)],
+        "tokenizer.ggml.token_type": kinds,
+        "tokenizer.ggml.scores": [sp.get_score(i) for i in range(n)],
     }
-    body = b"".join(_string(k) + v for k, v in fields.items())
-    path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, len(fields)) + body)
+    path.write_bytes(metadata_only(fields))
     return path
 
 
@@ -97,6 +93,7 @@ def test_the_same_tokenizer_in_four_makes(tok, tok_folder, corpus, tmp_path):
     assert ours["fingerprint"] == third["fingerprint"] and ours["suspicious"]["unreachable"] == 0
     low, high = ours["intervals"]["chars_per_token"]
     assert low < ours["chars_per_token"] < high and second["chars_per_token_over_first"] == [1.0, 1.0, 1.0]
+    assert third["boundary_precision_minus_first"][1:] == [None, None]  # Kiwi was not asked
     assert ours["curve"][-1] == (tok.vocab_size, pytest.approx(ours["chars_per_token"]))
     for group in ours["groups"].values():
         low, high = group["intervals"]["chars_per_token"]
