@@ -178,6 +178,13 @@ TEMPLATES: dict[str, TemplateSpec] = {
 }
 
 
+def header_texts(template: str) -> list[str]:
+    """What a built-in template writes around the messages of every role, control tokens left out: `\\nUser:` …"""
+    turns = [Turn(role, "") for role in ROLES]
+    pieces = spec_of(template).pieces([*turns, turns[1]], True)
+    return list(dict.fromkeys(p.text for p in pieces if p.message < 0 and not p.control))
+
+
 def template_of(tokenizer: Tokenizer) -> str | TemplateSpec:
     """The template a tokenizer folder was saved with: a built-in's name, or a user's that marks what is learned; bitnet when it
     has another or none."""
