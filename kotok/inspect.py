@@ -7,9 +7,12 @@ from typing import Annotated, Any
 
 from kodata.run.errors import UserError
 from kodata.run.flags import Limit, Parameter
+from kodata.run.progress import note
 from kodata.run.result import Result
 from kotok.chat import Train, chosen_template, render_many, template_name, template_of, turns_of
-from kotok.tokenizer import Tokenizer, load, show
+from kotok.explain import explained, width
+from kotok.foreign import Judged, open_any
+from kotok.tokenizer import Tokenizer, show
 
 GREEN, GREY, BOLD, PLAIN = "\x1b[32m", "\x1b[90m", "\x1b[1m", "\x1b[0m"
 COLOURS = ("\x1b[36m", "\x1b[33m", "\x1b[35m", "\x1b[34m")
@@ -17,7 +20,12 @@ MAX_TEXT_CHARS = 20_000
 
 
 def inspect(
-    tok: Annotated[Path, Parameter(help="토크나이저 폴더 (tokenizer folder)")],
+    tok: Annotated[
+        Path,
+        Parameter(
+            help="토크나이저: 폴더, tokenizer.json, .tiktoken, tekken.json, .model, .gguf (tokenizer of any make)"
+        ),
+    ],
     text: Annotated[
         str | None,
         Parameter(help="글, 파일, - (text, a text or chat file, - for stdin)", allow_leading_hyphen=True),
@@ -35,13 +43,13 @@ def inspect(
 ) -> Result:
     """글을 토큰 하나하나로 보기 (show text token by token).
 
-    Without a text: what the tokenizer is. With text: each token with its id. With a chat or pair file: the first
-    `--limit` examples (3), learned tokens green and marked `+`, masked ones grey and marked `·`.
+    Without a text: what the tokenizer is. With text: each token with its id and what it is made of. With a chat or pair
+    file: the first `--limit` examples (3), learned tokens green and marked `+`, masked ones grey and marked `·`.
 
     Raises:
         UserError: no tokenizer, a missing file, a broken record, text that is no UTF-8.
     """
-    tokenizer = load(tok)
+    tokenizer = open_any(tok)
     colour = sys.stdout.isatty()
     if text is None:
         return tokenizer_facts(tokenizer)
@@ -51,6 +59,11 @@ def inspect(
 
         kind = kind_of(path)
         if kind in ("chat", "pair"):
+            if not isinstance(tokenizer, Tokenizer):
+                raise UserError(
+                    f"대화를 보려면 토크나이저 폴더가 필요합니다 (chats need a tokenizer folder): {tok}",
+                    "kotok train이 만든 폴더나 Hugging Face 폴더를 주십시오 (one that kotok train made, or a Hugging Face one)",
+                )
             name = chosen_template(template, tokenizer)
             return _examples(
                 tokenizer, list(islice(read_examples(path, kind), limit or 3)), kind, name, train, colour
@@ -66,6 +79,10 @@ def inspect(
             ) from None
     elif "/" in text and text.endswith((".jsonl", ".txt", ".gz", ".zst")):
         raise UserError(f"파일이 없습니다 (no such file): {text}", "경로를 확인하십시오 (check the path)")
+    if len(text) > MAX_TEXT_CHARS:
+        note(
+            f"앞의 {MAX_TEXT_CHARS:,}글자만 보입니다 (only the first {MAX_TEXT_CHARS:,} characters of {len(text):,})"
+        )
     return _text(tokenizer, text[:MAX_TEXT_CHARS], colour)
 
 
@@ -76,11 +93,11 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _pieces(tokenizer: Tokenizer, ids: list[int]) -> list[str]:
+def _pieces(tokenizer: Judged, ids: list[int]) -> list[str]:
     return [show(tokenizer.token(i)) for i in ids]
 
 
-def _text(tokenizer: Tokenizer, text: str, colour: bool) -> Result:
+def _text(tokenizer: Judged, text: str, colour: bool) -> Result:
     from kodata.report import blocks
 
     ids = tokenizer.encode(text)
@@ -89,11 +106,10 @@ def _text(tokenizer: Tokenizer, text: str, colour: bool) -> Result:
         running = "".join(f"{COLOURS[n % len(COLOURS)]}{p}" for n, p in enumerate(pieces)) + PLAIN
     else:
         running = "|".join(pieces)
-    width = len(str(tokenizer.vocab_size))
     eojeols = max(len(text.split()), 1)
     lines = [
         running,
-        *(f"{i:>{width}}  {p}" for i, p in zip(ids, pieces, strict=True)),
+        *_table(ids, pieces, explained(tokenizer, ids), len(str(tokenizer.vocab_size))),
         f"토큰 (tokens) {len(ids)}, 글자 (characters) {len(text)}, 글자/토큰 (characters per token) {len(text) / max(len(ids), 1):.2f}, "
         f"토큰/어절 (tokens per eojeol) {len(ids) / eojeols:.2f}",
     ]
@@ -103,6 +119,15 @@ def _text(tokenizer: Tokenizer, text: str, colour: bool) -> Result:
         lines=lines,
         report=[blocks.tokens("토큰 (tokens)", [[(p, n % 6) for n, p in enumerate(pieces)]])],
     )
+
+
+def _table(ids: list[int], pieces: list[str], notes: list[str], digits: int) -> list[str]:
+    """`id  [token]  note`, the notes below each other."""
+    most = min(max((width(p) for p in pieces), default=0), 24)
+    return [
+        f"{i:>{digits}}  [{p}]{' ' * (most - width(p))}  {note}".rstrip()
+        for i, p, note in zip(ids, pieces, notes, strict=True)
+    ]
 
 
 def _examples(
@@ -173,15 +198,15 @@ def _running(tokenizer: Tokenizer, ids: list[int], mask: list[int], colour: bool
 def _listed(
     tokenizer: Tokenizer, ids: list[int], pieces: list[str], mask: list[int], colour: bool
 ) -> list[str]:
-    width = len(str(tokenizer.vocab_size))
+    digits = len(str(tokenizer.vocab_size))
     out = []
     for i, piece, m in zip(ids, pieces, mask, strict=True):
-        line = f"{'+' if m else '·'} {i:>{width}}  {piece}"
+        line = f"{'+' if m else '·'} {i:>{digits}}  [{piece}]"
         out.append(f"{GREEN if m else GREY}{line}{PLAIN}" if colour else line)
     return out
 
 
-def tokenizer_facts(tokenizer: Tokenizer) -> Result:
+def tokenizer_facts(tokenizer: Judged) -> Result:
     """What a tokenizer is: kind, sizes, control tokens, longest tokens."""
     from kodata.report import blocks
 
@@ -196,8 +221,10 @@ def tokenizer_facts(tokenizer: Tokenizer) -> Result:
         "종류 (kind)": tokenizer.kind,
         "어휘 (vocabulary)": tokenizer.vocab_size,
         "한글이 든 토큰 (tokens with Hangul)": hangul,
-        "제어 토큰 (control tokens)": " ".join(f"{name}={i}" for name, i in tokenizer.control.items()),
-        "대화 틀 (chat template)": template_name(template_of(tokenizer)),
+        "제어 토큰 (control tokens)": " ".join(f"{name}={i}" for name, i in tokenizer.control.items()) or "–",
+        "대화 틀 (chat template)": template_name(template_of(tokenizer))
+        if isinstance(tokenizer, Tokenizer)
+        else "–",
         "지문 (fingerprint)": tokenizer.fingerprint,
         "가장 긴 토큰 (longest tokens)": " ".join(f"[{t}]" for t in longest),
     }

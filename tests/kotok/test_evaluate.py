@@ -11,9 +11,12 @@ from hypothesis import strategies as st
 
 from kodata.run.errors import UserError
 from kotok.evaluate import EvalConfig, evaluate
+from kotok.explain import explained
+from kotok.gguf import write_vocabulary
 from kotok.inspect import inspect
 from kotok.measure import Measured, encode_with_boundaries, hangul_places, measure, whole_eojeols
-from kotok.tokenizer import build
+from kotok.tokenizer import build, show
+from tests.kotok.test_compare_any import ranks_file
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +148,34 @@ def test_inspect_text(tok_folder, tok):
     assert result.summary["ids"] == tok.encode("도서에서 👍")
     assert result.lines[0].replace("|", "").startswith("도서에서") and "\x1b" not in "".join(result.lines)
     assert len(result.lines) == 2 + len(result.summary["ids"])
+    assert any("의 바이트 1" in line for line in result.lines)  # 👍 is cut
+    for i, line in zip(result.summary["ids"], result.lines[1:-1], strict=True):
+        assert line.split()[0] == str(i) and f"[{show(tok.token(i))}]" in line
     assert str(tok.vocab_size) in "".join(inspect(tok_folder).lines).replace(",", "")
+
+
+def test_each_token_is_explained(tok):
+    ids = tok.encode("했습니다\u200d뷁")
+    notes = dict(zip(map(tok.token, ids), explained(tok, ids), strict=True))
+    for token, note in notes.items():
+        if " + " in note:
+            left, right = note[1:-1].split("] + [")
+            assert left + right == show(token)
+    assert any(" + " in note for note in notes.values())
+    byte = {i: n for i, n in zip(ids, explained(tok, ids), strict=True) if "바이트" in n}
+    assert "‘뷁’의 바이트" in list(byte.values())[-1] and list(byte.values())[-1].endswith("of 3)")
+    assert explained(tok, tok.encode("\n")) == ["U+000A"]  # a character nobody sees
+
+
+def test_inspect_tokenizers_of_other_makes(tok, tmp_path):
+    write_vocabulary(tok, tmp_path / "v.gguf")
+    assert inspect(tmp_path / "v.gguf", "도서에서").summary["ids"] == tok.encode("도서에서")
+    ranks = ranks_file(tmp_path, tok)
+    assert inspect(ranks, "도서에서").summary["ids"] == tok.encode("도서에서")
+    assert "tiktoken" in inspect(ranks).lines[0]
+    (tmp_path / "c.jsonl").write_text(json.dumps({"messages": [{"role": "user", "content": "책은?"}]}))
+    with pytest.raises(UserError, match="tokenizer folder"):
+        inspect(ranks, str(tmp_path / "c.jsonl"))
 
 
 def test_inspect_chat_and_pair(tok_folder, tok, tmp_path):
