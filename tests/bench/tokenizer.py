@@ -1,10 +1,11 @@
 """Tokenizer trainers side by side: `python -m tests.bench.tokenizer DATA [--vocab-size 32000] [--work FOLDER] [--record]`.
 
-Whole origins (files) are kept out: every KEEP-th file of each kind in DATA/corpus, by name. Each trainer runs in a
-process of its own on the same text, one document an item (line trainers get lines), two threads where it has threads;
-wall seconds, CPU seconds and peak memory of that process with its imports are recorded. Then all are measured on the
+Whole origins (files of DATA/corpus) are kept out; editions of one work stay together. Each trainer is a part of its own:
+it runs in its own process on the same text, one document an item (line trainers get lines), two threads where it has
+threads, and WORK/<name>-<size>.json keeps wall and CPU seconds, peak memory with its imports, and the load. The same
+command again does the parts that are missing, `--only NAME` one of them, and then everything finished is judged on the
 origins kept out: characters per token, boundaries against Kiwi (and `--gold FILE.conllu`), texts not given back, MB a
-CPU-second. Finished trainers are kept in the work folder: the same command again goes on.
+CPU-second; against the best peer with 95 % intervals over documents drawn anew.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-KEEP = 4
 THREADS = 2
 LLAMA3 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
@@ -29,17 +29,28 @@ LLAMA3 = (
 )
 
 
-def origins(data: Path) -> tuple[list[Path], list[Path]]:
-    """(files to learn from, files kept out). A kind with a single file is learned from."""
+def origins(data: Path) -> tuple[list[Path], list[Path], list[Path]]:
+    """(files to learn from, files to choose settings on, files to judge on).
+
+    Files of a kind whose names begin with the same five letters are editions of one work and stay together. Of four
+    works and more every fourth is judged and the ones half-way between are for choosing; of two or three the second is
+    judged and a third is for choosing; a kind of one work is for choosing. What is judged is never learned from; what is
+    for choosing is left out only while a setting is being chosen.
+    """
     learn: list[Path] = []
-    out: list[Path] = []
+    choose: list[Path] = []
+    judge: list[Path] = []
     for kind in sorted(p for p in (data / "corpus").iterdir() if p.is_dir()):
-        files = sorted(kind.glob("*.jsonl.gz"))
-        for n, file in enumerate(files):
-            (
-                out if (len(files) > 1 and n % KEEP == KEEP - 1) or (len(files) == 2 and n == 1) else learn
-            ).append(file)
-    return learn, out
+        works: dict[str, list[Path]] = {}
+        for file in sorted(kind.glob("*.jsonl.gz")):
+            works.setdefault(file.name[:5], []).append(file)
+        for n, files in enumerate(works.values()):
+            if len(works) > 3:
+                place = (learn, choose, learn, judge)[n % 4]
+            else:
+                place = choose if len(works) == 1 else (learn, judge, choose)[n]
+            place += files
+    return learn, choose, judge
 
 
 def texts(files: list[Path]) -> Iterator[str]:
@@ -107,10 +118,11 @@ TRAINERS: dict[str, Callable[[list[Path], Path, int], None]] = {
 
 
 def run_one(name: str, learn: list[Path], work: Path, size: int) -> dict[str, Any]:
-    """Train by a process of its own, or take what was recorded before."""
+    """Train by a process of its own, or take what was recorded before on the same origins."""
     folder = work / f"{name.replace(' ', '-')}-{size}"
     told = work / f"{folder.name}.json"
-    if not told.is_file():
+    names = [f.name for f in learn]
+    if not told.is_file() or json.loads(told.read_text())["learned"] != names:
         load = os.getloadavg()[0]
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         begin = time.monotonic()
@@ -128,6 +140,7 @@ def run_one(name: str, learn: list[Path], work: Path, size: int) -> dict[str, An
             "cpu": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
             **json.loads((folder / "peak.json").read_text()),
             "load": load,
+            "learned": names,
         }
         told.write_text(json.dumps(facts))
     return {"folder": str(folder), **json.loads(told.read_text())}
@@ -150,80 +163,126 @@ def main() -> None:
     parser.add_argument("--vocab-size", type=int, default=32_000)
     parser.add_argument("--work", type=Path, default=Path("work/bench-tokenizer"))
     parser.add_argument("--gold", action="append", default=[])
-    parser.add_argument("--only", action="append", choices=list(TRAINERS))
+    parser.add_argument(
+        "--only", action="append", choices=list(TRAINERS), help="do these parts, judge nothing"
+    )
     parser.add_argument("--record", action="store_true", help="append to tests/bench/records.jsonl")
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
-    learn, out = origins(given.data)
-    print(f"learned from {len(learn)} origins, kept out: {', '.join(f.name for f in out)}")
-    names = given.only or list(TRAINERS)
-    trained = {name: run_one(name, learn, given.work, given.vocab_size) for name in names}
+    learn, choose, judge = origins(given.data)
+    print(f"learned from {len(learn) + len(choose)} origins, kept out: {', '.join(f.name for f in judge)}")
+    parts = {
+        name: run_one(name, sorted([*learn, *choose]), given.work, given.vocab_size)
+        for name in given.only or TRAINERS
+    }
+    if given.only:
+        print(json.dumps(parts, indent=1))
+        return
+    judged(given, parts, judge)
+
+
+def judged(given: argparse.Namespace, parts: dict[str, dict[str, Any]], judge: list[Path]) -> None:
+    """Measure all parts on the origins kept out, print the table and, when asked, record it."""
     from kotok.evaluate import EvalConfig, evaluate
 
     result = evaluate(
-        [f"{name}={facts['folder']}" for name, facts in trained.items()],
-        on=[str(f) for f in out],
+        [f"{name}={facts['folder']}" for name, facts in parts.items()],
+        on=[str(f) for f in judge],
         gold=given.gold or None,
-        config=EvalConfig(kiwi_chars=200_000, times=300),
+        output=given.work / f"judged-{given.vocab_size}",
+        config=EvalConfig(kiwi_chars=400_000, times=1000),
         workers=THREADS,
+        fresh=True,
     )
     told = result.summary["tokenizers"]
-    heads = ["c/t", "95 %", "P", "R", "F1", "lost", "MB/cpu-s", "wall s", "cpu s", "MB"]
     people = bool(given.gold)
-    heads += ["gold P", "gold R", "gold F1"] if people else []
-    print(f"{'':<30}" + "".join(f"{h:>13}" for h in heads))
-    for name, facts in trained.items():
+    heads = ["c/t", "95 %", "P", "95 %", "R", "lost", "MB/cpu-s", "wall s", "cpu s", "load", "MB"]
+    heads += ["gold P", "95 %", "gold R"] if people else []
+    print("| | " + " | ".join(heads) + " |\n|---|" + "--:|" * len(heads))
+    for name, facts in parts.items():
         t = told[name]
-        low, high = t["intervals"]["chars_per_token"]
         cells = [
             f"{t['chars_per_token']:.3f}",
-            f"{low:.2f}-{high:.2f}",
-            *(f"{t[k]:.3f}" for k in ("boundary_precision", "boundary_recall", "boundary_f1")),
+            between(t["intervals"]["chars_per_token"], 2),
+            f"{t['boundary_precision']:.3f}",
+            between(t["intervals"]["boundary_precision"]),
+            f"{t['boundary_recall']:.3f}",
             t["round_trip_failures"],
             f"{t['encode_mb_per_cpu_second']:.1f}",
-            *(f"{facts[k]:.1f}" for k in ("wall", "cpu", "memory_mb")),
+            *(f"{facts[k]:.1f}" for k in ("wall", "cpu", "load")),
+            f"{facts['memory_mb']:.0f}",
         ]
         if people:
+            human = t["human"]
             cells += [
-                f"{t['human'][k]:.3f}" for k in ("boundary_precision", "boundary_recall", "boundary_f1")
+                f"{human['boundary_precision']:.3f}",
+                between(human["intervals"]["boundary_precision"]),
+                f"{human['boundary_recall']:.3f}",
             ]
-        print(f"{name:<30}" + "".join(f"{c:>13}" for c in cells))
-    ours = told.get("ours staged")
+        print(f"| {name} | " + " | ".join(map(str, cells)) + " |")
+    ours = told["ours staged"]
     # The best peer of its own make: compression among those that lose nothing.
     peers = {n: t for n, t in told.items() if not n.startswith("ours") and not t["round_trip_failures"]}
-    if ours and peers:
-        best = max(peers, key=lambda n: peers[n]["chars_per_token"])
-        ratio = ours["chars_per_token"] / peers[best]["chars_per_token"]
-        gain = ours["boundary_precision"] - peers[best]["boundary_precision"]
-        print(f"against {best}: compression x {ratio:.4f} (goal 0.99), precision + {gain:.3f} (goal 0.10)")
-        if given.record:
-            from tests.bench.table import record
+    best = max(peers, key=lambda n: peers[n]["chars_per_token"])
+    # Ours is the first, so what was resampled is the peer against ours.
+    ratio = [1 / v for v in peers[best]["chars_per_token_over_first"]]
+    gain = [-v for v in peers[best]["boundary_precision_minus_first"]]
+    print(
+        f"against {best}: compression x {ratio[0]:.4f} ({between([ratio[2], ratio[1]])}; goal 0.99), "
+        f"precision + {gain[0]:.3f} ({between([gain[2], gain[1]])}; goal 0.10)"
+    )
+    if given.record:
+        record_all(given, parts, ours, peers)
 
-            command = f"python -m tests.bench.tokenizer DATA --vocab-size {given.vocab_size}"
-            record(
-                "kotok",
-                "글자/토큰, 따로 둔 원천 (characters per token, origins kept out)",
-                round(ours["chars_per_token"], 4),
-                "chars/token",
-                command,
-                against=[(n, round(t["chars_per_token"], 4)) for n, t in peers.items()],
-            )
-            record(
-                "kotok",
-                "경계 정밀도, Kiwi, 따로 둔 원천 (boundary precision, Kiwi, origins kept out)",
-                round(ours["boundary_precision"], 4),
-                "share",
-                command,
-                against=[(n, round(t["boundary_precision"], 4)) for n, t in peers.items()],
-            )
-            record(
-                "kotok",
-                "학습, CPU 시간 (training, CPU time)",
-                round(trained["ours staged"]["cpu"], 1),
-                "CPU-s",
-                command,
-                against=[(n, round(trained[n]["cpu"], 1)) for n in peers],
-            )
+
+def between(values: list[float], digits: int = 3) -> str:
+    """An interval as text."""
+    return f"{values[0]:.{digits}f}–{values[1]:.{digits}f}"
+
+
+def record_all(
+    given: argparse.Namespace, parts: dict[str, dict[str, Any]], ours: dict[str, Any], peers: dict[str, Any]
+) -> None:
+    """Append to tests/bench/records.jsonl."""
+    from tests.bench.table import record
+
+    command = f"python -m tests.bench.tokenizer DATA --vocab-size {given.vocab_size}"
+    command += " --gold kaist.conllu" if given.gold else ""
+
+    def add(what: str, unit: str, value: Callable[[dict[str, Any]], float], digits: int = 3) -> None:
+        record(
+            "kotok",
+            what,
+            round(value(ours), digits),
+            unit,
+            command,
+            against=[(n, round(value(t), digits)) for n, t in peers.items()],
+        )
+
+    add(
+        "압축, 학습에 없던 원천 (compression on unseen origins)",
+        "글자/토큰 (characters a token)",
+        lambda t: t["chars_per_token"],
+    )
+    add(
+        "형태소 경계 정밀도, Kiwi 기준 (boundary precision against Kiwi)",
+        "",
+        lambda t: t["boundary_precision"],
+    )
+    if given.gold:
+        add(
+            "형태소 경계 정밀도, 사람이 가른 것으로 (boundary precision against human gold)",
+            "",
+            lambda t: t["human"]["boundary_precision"],
+        )
+    record(
+        "kotok",
+        "토크나이저 학습, CPU 시간 (tokenizer training, CPU time)",
+        round(parts["ours staged"]["cpu"], 1),
+        "CPU-s",
+        command,
+        against=[(n, round(parts[n]["cpu"], 1)) for n in peers],
+    )
 
 
 if __name__ == "__main__":
