@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from kodata.report.runs import Run
 
 UNKNOWN = "기록이 없습니다 (no record)"
-STAGES = {"train": "사전 학습 (pretraining)", "sft": "지시 미세 조정 (SFT)", "dpo": "선호 최적화 (DPO)"}
+STAGES = {"train": "사전 학습 (pretraining)", "sft": "지도 미세 조정 (SFT)", "dpo": "선호 최적화 (DPO)"}
 FRONT_MATTER = (
     "---\nlanguage:\n- ko\nlicense: other\nlibrary_name: transformers\npipeline_tag: text-generation\n"
     "tags:\n- bitnet\n- 1.58-bit\n- ternary\n- korean\n---\n"
@@ -44,9 +44,9 @@ def model_blocks(
                 if about.get("quant") == "b1.58"
                 else about.get("quant", "–"),
                 "마지막 단계 (last stage)": STAGES[own.verb],
-                "매개변수, 임베딩 밖 (parameters, non-embedding)": size["non_embedding"],
+                "매개변수, 임베딩 제외 (parameters, non-embedding)": size["non_embedding"],
                 "매개변수, 임베딩과 출력층 (embedding and head)": size["embedding"],
-                "크기, 2비트로 싼 뒤 (packed size)": f"{size['bitnet']['total_bytes'] / 1e6:.1f} MB "
+                "크기, 2비트로 저장할 때 (packed size)": f"{size['bitnet']['total_bytes'] / 1e6:.1f} MB "
                 f"(FP16이면 {size['fp16']['total_bytes'] / 1e6:.1f} MB)",
                 "층 · 너비 · 머리 (layers, width, heads)": f"{config.get('num_hidden_layers')} · {config.get('hidden_size')} · {config.get('num_attention_heads')}",
                 "읽는 길이 (positions)": config.get("max_position_embeddings"),
@@ -69,7 +69,7 @@ def model_blocks(
     page.append(
         b.table(
             "만든 명령 (how it was made)",
-            ["실행 (run)", "명령 (command)", "시작 (started)", "씨앗 (seed)"],
+            ["실행 (run)", "명령 (command)", "시작 (started)", "시드 (seed)"],
             [
                 [f"{run.tool} {run.verb} {run.name}", _command(run), str(run.manifest.get("started", ""))[:16], run.manifest.get("seed")]
                 for run in way
@@ -93,7 +93,7 @@ def _training(way: list[Run]) -> dict[str, Any]:
             [STAGES[run.verb], run.name, s.get("steps"), s.get("tokens"), rate, s.get("loss"), s.get("val_loss"),
              s.get("val_bits_per_byte"), s.get("train_seconds")]
         )  # fmt: skip
-    columns = ["단계 (stage)", "실행 (run)", "걸음 (steps)", "토큰 (tokens)", "학습률 (learning rate)", "손실 (loss)",
+    columns = ["단계 (stage)", "실행 (run)", "스텝 (steps)", "토큰 (tokens)", "학습률 (learning rate)", "손실 (loss)",
                "검증 손실 (val loss)", "검증 바이트당 비트 (val bits/byte)", "초 (seconds)"]  # fmt: skip
     return b.table("학습 (training)", columns, rows)
 
@@ -172,7 +172,7 @@ def _limits(
     )
     if about.get("quant") == "b1.58":
         lines.append(
-            "활성값의 int8 반올림 때문에 스레드 수나 계산기가 다르면 로짓이 조금 다를 수 있습니다 "
+            "활성값의 int8 반올림 때문에 스레드 수나 백엔드가 다르면 로짓이 조금 다를 수 있습니다 "
             "(int8 rounding: logits may differ slightly with threads and backends)."
         )
     return b.text("한계 (limits)", "\n".join(f"- {line}" for line in lines))

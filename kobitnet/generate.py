@@ -20,27 +20,27 @@ class GenerateConfig:
     """How to continue."""
 
     max_new_tokens: int = 128
-    """새 토큰의 최대 수 (most new tokens)"""
+    """새로 만들 토큰의 최대 수 (most new tokens)"""
     greedy: bool = False
-    """늘 가장 그럴듯한 토큰 (always the likeliest token)"""
+    """항상 가장 그럴듯한 토큰을 고름 (always the likeliest token)"""
     temperature: float = 0.8
-    """무작위 정도 (temperature)"""
+    """온도, 높을수록 다양한 글 (temperature: higher is more varied)"""
     top_k: int = 40
-    """후보 수, 0 = 전부 (candidates, 0 = all)"""
+    """후보로 둘 토큰 수, 0 = 전부 (candidates, 0 = all)"""
     top_p: float = 0.95
     """후보의 누적 확률 (cumulative probability of the candidates)"""
     backend: Literal["auto", "torch", "engine"] = "auto"
-    """계산기: engine = CPU 3진 엔진, auto = b1.58이면 engine (backend; auto = the engine for b1.58)"""
+    """계산 백엔드: engine = CPU 삼진 엔진, auto = b1.58이면 engine (backend; auto = the engine for b1.58)"""
     head: Literal["auto", "fp32", "bf16", "int8"] = "auto"
-    """엔진 출력층의 정밀도, auto = 잃는 것 없이 (precision of the engine's output head, auto = lossless)"""
+    """엔진 출력층의 정밀도, auto = 손실 없이 (precision of the engine's output head, auto = lossless)"""
     repetition_penalty: float = 1.0
-    """나온 토큰을 덜 고름, 1 = 그대로 (tokens already there become less likely, 1 = no change)"""
+    """이미 나온 토큰을 덜 고름, 1 = 그대로 (tokens already there become less likely, 1 = no change)"""
     raw: bool = False
-    """대화 틀 없이 그대로 잇기 (continue the text as it is, no chat template)"""
+    """대화 템플릿 없이 글을 그대로 이어 씀 (continue the text as it is, no chat template)"""
     system: str = ""
-    """시스템 말 (system message)"""
+    """시스템 메시지 (system message)"""
     too_long: Literal["error", "drop"] = "error"
-    """--prompts 에서 모델보다 긴 대화: 멈춤 또는 뺌 (chats of --prompts longer than the model reads: stop or leave out)"""
+    """--prompts 에 모델이 읽을 수 없게 긴 대화가 있으면: error = 멈춤, drop = 뺌 (chats longer than the model reads: stop, or leave them out)"""
 
     def __post_init__(self) -> None:
         check_finite(self)
@@ -73,22 +73,25 @@ class GenerateConfig:
 def generate(
     model: Annotated[Path, Parameter(help="run 폴더, 모델 폴더, GGUF 파일 (run or model folder, GGUF file)")],
     prompt: Annotated[
-        str | None, Parameter(help="글, 없으면 표준 입력 (prompt, else standard input)")
+        str | None, Parameter(help="이어 쓸 글이나 질문, 없으면 표준 입력에서 (prompt, else standard input)")
     ] = None,
     /,
     *,
     prompts: Annotated[
-        Path | None, Parameter(help="대화·쌍 JSONL: 마지막 답을 새로 만듦 (chat or pair JSONL: answers anew)")
+        Path | None,
+        Parameter(
+            help="대화·선호 쌍 JSONL: 대화마다 마지막 답을 새로 생성 (chat or pair JSONL: answers anew)"
+        ),
     ] = None,
     output: Annotated[
-        Path | None, Parameter(name=["--output", "-o"], help="--prompts 의 결과 JSONL (answers JSONL)")
+        Path | None, Parameter(name=["--output", "-o"], help="--prompts 의 답을 쓸 JSONL (answers JSONL)")
     ] = None,
     config: Annotated[GenerateConfig | None, Flat] = None,
     limit: Limit = None,
     seed: Seed = 0,
     fresh: Fresh = False,
 ) -> Result:
-    """글을 잇거나 대화에 답합니다 (continue a text or answer a chat)
+    """글을 이어 쓰거나 대화에 답합니다 (continue a text or answer a chat)
 
     After SFT or DPO the prompt goes through the chat template; --raw continues it as plain text. With --prompts and -o
     every conversation of the file is answered, in order; the same command again goes on where it stopped.

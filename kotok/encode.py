@@ -34,15 +34,15 @@ class EncodeConfig:
     """What decides the shards."""
 
     val: float = DEFAULT_SHARE
-    """검증으로 떼어 둘 몫, kotok train과 같은 문서 (share held out into val/, the same documents as kotok train)"""
+    """검증용으로 떼어 둘 비율, kotok train과 같은 문서 (share held out into val/, the same documents as kotok train)"""
     template: str = "saved"
     """대화 틀: saved = 토크나이저의 것, bitnet, instruction, inst, chatml, jinja 파일 (saved = the tokenizer's own, a name or a file)"""
     train: Train = "assistant"
-    """배울 말: 모든 답, 마지막 답, 모든 말 (what is learned: every answer, the last one, every message)"""
+    """학습할 발화: 모든 답변, 마지막 답변, 모든 발화 (what is learned: every answer, the last one, every message)"""
     max_tokens: int | None = None
-    """대화 하나의 가장 긴 길이, 토큰 (longest chat, tokens)"""
+    """대화 하나의 최대 길이, 토큰 (longest chat, tokens)"""
     truncate: Truncate = "refuse"
-    """긴 대화: 거절, 오래된 말 버리기, 왼쪽·오른쪽 자르기 (long chats: refuse, drop oldest turns, cut left or right)"""
+    """긴 대화 처리: 거절, 오래된 발화부터 버리기, 왼쪽·오른쪽 자르기 (long chats: refuse, drop oldest turns, cut left or right)"""
 
     def __post_init__(self) -> None:
         check_share(self.val)
@@ -231,7 +231,8 @@ def _told(meta: dict[str, Any], total: dict[str, Any], path: Path) -> dict[str, 
     ]
     report = [
         blocks.facts(
-            "조각 (shards)", {k: f"{v:,}" if isinstance(v, int) else str(v) for k, v in summary.items()}
+            "토큰 샤드 (token shards)",
+            {k: v for k, v in summary.items() if v and not isinstance(v, dict)},
         ),
         blocks.table(
             "출처별 (by source)",

@@ -30,7 +30,7 @@ def score_domains(
     corpus, tokenizer = Corpus(*paths), backend.tokenizer
     scores: dict[str, list[DocumentScore]] = {}
     done: dict[str, int] = {}
-    with progress("갈래마다 혼란도 (perplexity by domain)", total=None, unit="토큰") as bar:
+    with progress("분야별 혼란도 (perplexity by domain)", total=None, unit="토큰") as bar:
         for document in corpus.documents():
             domain = str(document.meta.get("kind") or document.source or "–")[:80]
             if (max_tokens and done.get(domain, 0) >= max_tokens) or (
@@ -58,8 +58,8 @@ def blocks_of(found: dict[str, Score]) -> list[dict[str, Any]]:
 
     return [
         blocks.table(
-            "갈래마다 (by domain)",
-            ["갈래 (domain)", "문서 (documents)", "토큰 (tokens)", "혼란도 (perplexity)", "바이트당 비트 (bits/byte)",
+            "분야별 점수 (by domain)",
+            ["분야 (domain)", "문서 (documents)", "토큰 (tokens)", "혼란도 (perplexity)", "바이트당 비트 (bits/byte)",
              "95 % 아래 (low)", "95 % 위 (high)"],
             [
                 [name, s.documents, s.tokens, round(s.perplexity, 2), round(s.bits_per_byte, 4),

@@ -105,7 +105,7 @@ def lines_of(found: dict[str, Any]) -> list[str]:
     """What a terminal user reads."""
     bit, full = found["bitnet"], found["fp16"]
     out = [
-        f"크기 (size): 임베딩 밖 (non-embedding) {bit['non_embedding_bytes'] / 1e6:.2f} MB, 모두 (total) {bit['total_bytes'] / 1e6:.2f} MB"
+        f"크기 (size): 임베딩 제외 (non-embedding) {bit['non_embedding_bytes'] / 1e6:.2f} MB, 전체 (total) {bit['total_bytes'] / 1e6:.2f} MB"
         f" · FP16 {full['non_embedding_bytes'] / 1e6:.2f}, {full['total_bytes'] / 1e6:.2f} MB",
         f"산술 에너지, 7 nm, {found['length']} 토큰 (arithmetic energy): {_digits(bit['joules_7nm'])} J · FP16 {_digits(full['joules_7nm'])} J"
         f" ({full['joules_7nm'] / bit['joules_7nm']:.1f}배, times)",
@@ -123,7 +123,7 @@ def blocks_of(found: dict[str, Any]) -> list[dict[str, Any]]:
 
     rows = []
     for key, name in (
-        ("bitnet", "BitNet b1.58 (2비트로 쌈, packed)"),
+        ("bitnet", "BitNet b1.58, 2비트로 저장 (packed)"),
         ("fp16", "FP16, 같은 모양 (same shape)"),
     ):
         one = found[key]
@@ -141,14 +141,14 @@ def blocks_of(found: dict[str, Any]) -> list[dict[str, Any]]:
             "크기와 산술 에너지, 계산한 값 (size and arithmetic energy, computed)",
             [
                 "모델 (model)",
-                "임베딩 밖, MB (non-embedding)",
-                "모두, MB (total)",
+                "임베딩 제외, MB (non-embedding)",
+                "전체, MB (total)",
                 "에너지 7 nm, J (energy)",
                 "에너지 45 nm, J (energy)",
             ],
             rows,
-            note=f"{found['length']} 토큰을 한 번 읽는 행렬곱의 산술만 (arithmetic of the matrix products of one pass): BitNet 2310.11453 표 2의 pJ, "
-            "2504.12285와 같은 셈 (same count). 컴퓨터 전체의 전력이 아닙니다 (not the energy of a computer).",
+            note=f"토큰 {found['length']}개를 한 번 읽을 때 행렬곱의 덧셈과 곱셈에 드는 에너지만 셉니다 (arithmetic of the matrix products of one pass): "
+            "BitNet 2310.11453 표 2의 pJ, 2504.12285와 같은 계산 (same count). 컴퓨터 전체의 소비 전력이 아닙니다 (not the energy of a computer).",
         )
     ]
     if found.get("measured"):
@@ -161,7 +161,7 @@ def blocks_of(found: dict[str, Any]) -> list[dict[str, Any]]:
             )  # fmt: skip
         page.append(
             blocks.table(
-                "빠르기, 이 컴퓨터에서 잰 값 (speed, measured on this machine)",
+                "속도, 이 컴퓨터에서 잰 값 (speed, measured on this machine)",
                 [
                     "계산 (computation)",
                     "프롬프트 토큰 (prompt)",

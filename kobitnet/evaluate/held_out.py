@@ -138,7 +138,7 @@ def _tell(
     agree = sum(c.agrees for c in comparisons)
     identical = sum(c.differs_at is None for c in comparisons)
     verdict = (
-        f"{agree}/{len(comparisons)} (글이 똑같음 identical {identical})"
+        f"{agree}/{len(comparisons)}, 그 가운데 글자까지 같음 (of them identical) {identical}"
         if comparisons
         else "견주지 않음 (not compared)"
     )
@@ -157,7 +157,7 @@ def _tell(
         "혼란도 (perplexity)": f"{score.perplexity:,.2f}"
         + (f" (학습 전 untrained {untrained.perplexity:,.0f})" if untrained else ""),
         "바이트당 비트 (bits per byte)": f"{score.bits_per_byte:.4f}{error}",
-        "잰 것 (scored)": f"{score.documents:,} 문서, {score.tokens:,} 토큰, {config.backend} (documents, tokens, backend)",
+        "잰 글 (scored)": f"문서 {score.documents:,}개, 토큰 {score.tokens:,}개, 계산 {config.backend} (documents, tokens, backend)",
         "torch와 엔진의 일치 (torch and engine agree)": verdict,
     }
     report = [blocks.facts("한눈에 (at a glance)", facts)]
@@ -167,12 +167,12 @@ def _tell(
             blocks.table(
                 "torch와 엔진의 글 (greedy text of torch and engine)",
                 [
-                    "시작 (prompt)",
+                    "시작 글 (prompt)",
                     "torch",
                     "엔진 (engine)",
-                    "갈린 곳 (parted at)",
-                    "torch 1·2위 차 (top-2 gap)",
-                    "torch 자체 흔들림 (own spread)",
+                    "갈린 토큰 (parted at)",
+                    "torch 1·2위 로짓 차 (top-2 gap)",
+                    "torch 자체 오차 (own spread)",
                     "판정 (verdict)",
                 ],
                 [
@@ -180,20 +180,25 @@ def _tell(
                         c.prompt,
                         decode(c.torch_ids),
                         decode(c.other_ids),
-                        "-" if c.differs_at is None else c.differs_at,
-                        "-" if c.gap is None else f"{c.gap:.1e}",
-                        f"{c.spread:.1e}",
-                        "같음 (agree)" if c.agrees else "다름 (differ)",
+                        c.differs_at,
+                        None if c.gap is None else float(f"{c.gap:.2g}"),
+                        float(f"{c.spread:.2g}"),
+                        "같음 (identical)"
+                        if c.differs_at is None
+                        else "오차 안 (within rounding)"
+                        if c.agrees
+                        else "다름 (differ)",
                     ]
                     for c in comparisons
                 ],
-                note="갈린 곳에서 torch의 1·2위 차가 자체 흔들림보다 작으면 같은 것으로 봅니다 (parting where torch itself is undecided counts as agreement)",
+                note="torch도 스레드 수나 캐시에 따라 로짓이 조금씩 달라집니다(자체 오차). 글이 갈린 자리에서 torch의 1·2위 차가 그 오차보다 작으면 "
+                "일치로 셉니다 (parting where torch itself is undecided counts as agreement).",
             )
         )
     lines = [f"{label}: {value}" for label, value in facts.items()]
     bad = [c for c in comparisons if not c.agrees]
     if bad:
         lines.append(
-            f"주의 (warning): {len(bad)}개 글이 흔들림보다 크게 갈렸습니다 (texts part by more than rounding): {bad[0].prompt!r}"
+            f"주의 (warning): {len(bad)}개 글이 torch 자체 오차보다 크게 갈렸습니다 (texts part by more than rounding): {bad[0].prompt!r}"
         )
     return summary, report, lines

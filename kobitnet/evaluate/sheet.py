@@ -32,24 +32,24 @@ def sheet(
         list[str],
         Parameter(
             negative=(),
-            help="답 JSONL 둘 (kobitnet generate·eval 의 것), --key 가 있으면 채워진 평가지들 (two answer files; with --key the filled sheets)",
+            help="답 JSONL 두 개 (kobitnet generate·eval 의 출력); --key 를 주면 채워 온 평가지들 (two answer files; with --key the filled sheets)",
         ),
     ],
     /,
     *,
     output: Annotated[
-        Path | None, Parameter(name=["--output", "-o"], help="쓸 평가지 CSV (sheet to write)")
+        Path | None, Parameter(name=["--output", "-o"], help="만들 평가지 CSV (sheet to write)")
     ] = None,
     key: Annotated[
         Path | None,
         Parameter(
-            help="평가지와 함께 쓴 열쇠: 채워진 평가지를 셈 (the key written with the sheet: count filled sheets)"
+            help="평가지와 함께 만든 열쇠 파일: 채워 온 평가지를 채점 (the key written with the sheet: count filled sheets)"
         ),
     ] = None,
     seed: Seed = 0,
     fresh: Fresh = False,
 ) -> Result:
-    """사람 평가지를 만들고 셉니다: 두 모델의 답을 이름 없이 나란히 (a blinded side-by-side sheet, and its count)
+    """사람 평가지를 만들고 채점합니다: 두 모델의 답을 이름을 가린 채 나란히 (a blinded side-by-side sheet, and its count)
 
     `sheet A.jsonl B.jsonl -o sheet.csv` writes the sheet, rows and sides in random order, and beside it sheet.csv.run/key.json, which
     stays with you. Each judge writes 왼쪽, 오른쪽 or 비김 (left, right, tie) in the verdict column. `sheet FILLED.csv … --key
@@ -58,7 +58,7 @@ def sheet(
     if key is not None:
         if output is not None:
             raise UsageError(
-                "--key 와 -o 를 함께 쓸 수 없습니다 (--key and -o exclude each other)",
+                "--key 와 -o 는 함께 쓸 수 없습니다 (--key and -o exclude each other)",
                 "kobitnet sheet FILLED.csv --key KEY",
             )
         return _count(inputs, key)
@@ -205,9 +205,9 @@ def _count(inputs: Sequence[str], key: Path) -> Result:
         "첫 모델 (first)": models[0],
         "둘째 모델 (second)": models[1],
         "첫 모델이 나음 · 비김 · 둘째가 나음 (wins, ties, losses)": f"{wins} · {ties} · {losses}",
-        "첫 모델을 고른 몫, 비김은 반 (first preferred, ties half)": f"{e.value:.3f} (95 % {e.low:.3f} – {e.high:.3f})",
+        "첫 모델을 고른 비율, 비김은 반 (first preferred, ties half)": f"{e.value:.3f} (95 % {e.low:.3f} – {e.high:.3f})",
         "판정 (verdict)": verdict,
-        "평가자끼리 같음, κ (judges agree, Cohen's kappa)": "평가자 하나 (one judge)"
+        "평가자 사이 일치, κ (judges agree, Cohen's kappa)": "평가자 하나 (one judge)"
         if agreement is None
         else f"{agreement:.3f}, κ {kappa:.3f}"
         if kappa is not None

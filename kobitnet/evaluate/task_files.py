@@ -18,6 +18,7 @@ from kodata.run.errors import UsageError, UserError
 SUFFIXES = (".tsv", ".txt", ".csv", ".jsonl", ".json", ".parquet")
 MAX_BYTES = 1 << 30
 MAX_FILES = 50_000
+AGAIN = "공식 파일을 다시 받거나 그 줄을 고치십시오 (download the official file again, or mend the line)"
 
 
 @dataclass(kw_only=True, slots=True)
@@ -104,7 +105,7 @@ def load_tasks(
         first = next(iter(absent.values()), "")
         raise UserError(
             f"고른 과제가 하나도 없습니다 (none of the tasks is there): {first}",
-            "--tasks-dir 에 공식 파일을 두거나 망이 있는 곳에서 빼고 부르십시오 (put the official files there, or leave it out to use the Hub)",
+            "--tasks-dir 에 공식 파일이 있는 폴더를 주십시오; 망이 있으면 빼도 됩니다, 허브에서 받습니다 (give the folder of the official files; online it may be left out, the Hub is asked)",
         )
     return loaded, absent
 
@@ -165,8 +166,8 @@ def _own_file(path: Path) -> Loaded:
     kinds = {"judge" if i.turns else "choice" if i.choices else "answer" for i in items}
     if len(kinds) > 1:
         raise UserError(
-            f"한 파일에 여러 꼴의 물음이 있습니다 (several kinds of questions in one file): {', '.join(sorted(kinds))}",
-            "꼴마다 파일을 나누십시오 (one file for each kind)",
+            f"한 파일에 여러 종류의 문항이 있습니다 (several kinds of questions in one file): {', '.join(sorted(kinds))}",
+            "종류마다 파일을 나누십시오 (one file for each kind)",
             file=path,
         )
     kind = kinds.pop()
@@ -239,8 +240,8 @@ def _items(task: Task, rows: Iterable[tuple[int, dict[str, Any]]], place: Path |
                 f"칸 (column) {error.args[0]}" if isinstance(error, KeyError) and error.args else str(error)
             )
             raise UserError(
-                f"{task.name} 의 꼴이 아닙니다 (not a row of {task.name}): {what}; 있는 칸 (columns): {', '.join(list(row)[:12])}",
-                "공식 파일을 다시 받으십시오 (download the official file again)",
+                f"{task.name} 형식이 아닙니다 (not a row of {task.name}): {what}; 있는 칸 (columns): {', '.join(list(row)[:12])}",
+                AGAIN,
                 file=place,
                 line=line,
             ) from None
@@ -248,7 +249,7 @@ def _items(task: Task, rows: Iterable[tuple[int, dict[str, Any]]], place: Path |
             items.append(item)
     if not items:
         raise UserError(
-            f"물음이 없습니다 (no questions in the file): {place}", "파일을 확인하십시오 (check the file)"
+            f"문항이 없습니다 (no questions in the file): {place}", "파일을 확인하십시오 (check the file)"
         )
     return items
 
@@ -288,7 +289,11 @@ def _text(path: Path) -> str:
             f"압축이 깨졌습니다 (damaged gzip): {error}", "다시 받으십시오 (download it again)", file=path
         ) from None
     if len(data) > MAX_BYTES:
-        raise UserError(f"과제 파일이 너무 큽니다 (task file over {MAX_BYTES >> 20} MB)", file=path)
+        raise UserError(
+            f"과제 파일이 너무 큽니다 (task file over {MAX_BYTES >> 20} MB)",
+            "파일을 나누십시오 (split the file)",
+            file=path,
+        )
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -332,7 +337,7 @@ def _table(lines: Iterable[list[str]], path: Path) -> Iterator[tuple[int, dict[s
                 )
             yield number, dict(zip(header, cells, strict=True))
     except csv.Error as error:
-        raise UserError(f"CSV가 깨졌습니다 (broken CSV): {error}", file=path) from None
+        raise UserError(f"CSV가 깨졌습니다 (broken CSV): {error}", AGAIN, file=path) from None
 
 
 def _object(line: str, path: Path, number: int) -> dict[str, Any]:
@@ -340,10 +345,10 @@ def _object(line: str, path: Path, number: int) -> dict[str, Any]:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise UserError(
-            f"JSON이 깨졌습니다 (broken JSON): {str(error)[:120]}", file=path, line=number
+            f"JSON이 깨졌습니다 (broken JSON): {str(error)[:120]}", AGAIN, file=path, line=number
         ) from None
     if not isinstance(row, dict):
-        raise UserError("JSON 객체여야 합니다 (must be a JSON object)", file=path, line=number)
+        raise UserError("JSON 객체여야 합니다 (must be a JSON object)", AGAIN, file=path, line=number)
     return row
 
 
@@ -353,10 +358,10 @@ def _json_rows(text: str, path: Path) -> list[dict[str, Any]]:
         content = json.loads(text)
     except json.JSONDecodeError as error:
         raise UserError(
-            f"JSON이 깨졌습니다 (broken JSON): {error.msg}", file=path, line=error.lineno
+            f"JSON이 깨졌습니다 (broken JSON): {error.msg}", AGAIN, file=path, line=error.lineno
         ) from None
     except (ValueError, RecursionError) as error:
-        raise UserError(f"JSON이 깨졌습니다 (broken JSON): {str(error)[:120]}", file=path) from None
+        raise UserError(f"JSON이 깨졌습니다 (broken JSON): {str(error)[:120]}", AGAIN, file=path) from None
     if isinstance(content, dict) and isinstance(content.get("data"), list):
         try:
             return [
@@ -366,9 +371,9 @@ def _json_rows(text: str, path: Path) -> list[dict[str, Any]]:
                 for qa in paragraph["qas"]
             ]
         except (KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"SQuAD 꼴이 아닙니다 (not in SQuAD form): {error}", file=path) from None
+            raise UserError(f"SQuAD 형식이 아닙니다 (not in SQuAD form): {error}", AGAIN, file=path) from None
     if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
-        raise UserError("객체의 목록이어야 합니다 (must be a list of objects)", file=path)
+        raise UserError("객체의 목록이어야 합니다 (must be a list of objects)", AGAIN, file=path)
     return content
 
 
@@ -380,7 +385,7 @@ def _parquet(path: Path) -> list[dict[str, Any]]:
         return parquet.read_table(path).to_pylist()
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise UserError(
-            f"Parquet를 읽을 수 없습니다 (cannot read Parquet): {str(error)[:200]}", file=path
+            f"Parquet를 읽을 수 없습니다 (cannot read Parquet): {str(error)[:200]}", AGAIN, file=path
         ) from None
 
 

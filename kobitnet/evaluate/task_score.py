@@ -163,8 +163,8 @@ def report(answered: Sequence[Answered], found: Mapping[str, Any], shots: int) -
             ["과제 (task)", "지표 (metric)", "값 (value)", "± 표준오차 (stderr)", "95 % 아래 (low)", "95 % 위 (high)",
              "우연 (chance)", "문항 (items)", "판정 (verdict)"],
             rows,
-            note=f"예시 {shots}개 ({shots}-shot). 물음과 지표는 lm-evaluation-harness의 것입니다; KLUE·NSMC·KorQuAD는 그 한국어 가지의 것 (prompts and metrics of lm-evaluation-harness, for KLUE, NSMC and KorQuAD of its Korean branch). "
-            "95 % 구간: 정확도와 EM은 윌슨, 평균은 정규, 매크로 값은 되뽑기 1,000번, 상관은 피셔 (intervals: Wilson, normal, bootstrap, Fisher).",
+            note=f"풀이 예 {shots}개 ({shots}-shot). 프롬프트와 지표는 lm-evaluation-harness와 같고, KLUE·NSMC·KorQuAD는 그 한국어 브랜치(polyglot)와 같습니다 (prompts and metrics of lm-evaluation-harness, for KLUE, NSMC and KorQuAD of its Korean branch). "
+            "95 % 구간: 정확도와 EM은 윌슨, 평균은 정규 근사, 매크로 값은 부트스트랩 1,000번, 상관은 피셔 변환 (intervals: Wilson, normal, bootstrap, Fisher).",
         )
     ]  # fmt: skip
     if spans:
@@ -176,7 +176,7 @@ def report(answered: Sequence[Answered], found: Mapping[str, Any], shots: int) -
     if found["absent"]:
         page.append(
             blocks.table(
-                "없어서 건너뛴 과제 (tasks left out, no data)",
+                "파일이 없어 건너뛴 과제 (tasks left out, no data)",
                 ["과제 (task)", "까닭 (why)"],
                 [[name, why] for name, why in found["absent"].items()],
             )
@@ -233,8 +233,15 @@ def _classes(answered: Sequence[Answered]) -> list[dict[str, Any]]:
         return []
     return [
         blocks.table(
-            "갈래마다 (by class)",
-            ["과제 (task)", "갈래 (class)", "정답 수 (true)", "정밀도 (precision)", "재현율 (recall)", "F1"],
+            "클래스별 점수 (by class)",
+            [
+                "과제 (task)",
+                "클래스 (class)",
+                "정답 수 (true)",
+                "정밀도 (precision)",
+                "재현율 (recall)",
+                "F1",
+            ],
             rows,
         )
     ]
@@ -259,7 +266,7 @@ def _examples(answered: Sequence[Answered]) -> list[dict[str, Any]]:
                 note = f"답 (said): {said_text[:300]}"
             text = item.context if item.context else "\n\n".join(item.turns)
             shown.append({"label": f"{task.title} {item.label}".strip(), "text": text[-600:], "note": note})
-    return [blocks.samples("물음과 답의 예 (questions and answers)", shown)] if shown else []
+    return [blocks.samples("문항과 답의 예 (questions and answers)", shown)] if shown else []
 
 
 def _shown(value: float | None) -> str:
@@ -285,5 +292,7 @@ def lines(found: Mapping[str, Any]) -> list[str]:
             f"{name} 평균 (mean): acc {acc['value']:.4f} ± {_shown(acc['stderr'])} · {group['tasks']}/{group['of']} 과제 (tasks)"
         )
     if found["absent"]:
-        out.append(f"파일이 없어 건너뜀 (left out, no file): {', '.join(found['absent'])}")
+        names = list(found["absent"])
+        more = f" … 모두 {len(names)}개 (in all)" if len(names) > 6 else ""
+        out.append(f"파일이 없어 건너뜀 (left out, no file): {', '.join(names[:6])}{more}")
     return out

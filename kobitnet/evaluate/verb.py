@@ -17,21 +17,21 @@ class EvalConfig:
     """What is measured, and how much of it."""
 
     backend: Literal["torch", "engine"] = "torch"
-    """계산기: torch | engine (CPU 3진 엔진, native ternary engine)"""
+    """계산 백엔드: torch 또는 engine, CPU 삼진 엔진 (backend: torch, or the native ternary engine)"""
     context: int = 512
-    """창 길이, 모델보다 길면 모델에 맞춤 (window, tokens; at most what the model reads)"""
+    """창 길이(토큰), 모델이 읽는 길이를 넘으면 거기에 맞춤 (window, tokens; at most what the model reads)"""
     stride: int = 256
-    """창을 옮기는 폭 (how far the window moves, tokens)"""
+    """창을 옮기는 폭(토큰) (how far the window moves, tokens)"""
     max_tokens: int = 50_000
     """평가할 토큰 수, 0 = 전부 (tokens to score, 0 = all)"""
     compare: bool = True
-    """torch와 엔진의 글을 견줌 (compare greedy text of torch and engine)"""
+    """torch와 엔진이 같은 글을 내는지 견줌 (compare greedy text of torch and engine)"""
     compare_tokens: int = 48
-    """견줄 토큰 수 (tokens compared per prompt)"""
+    """프롬프트마다 견줄 토큰 수 (tokens compared per prompt)"""
     fewshot: int = 0
-    """과제마다 보여 줄 풀린 예의 수 (solved examples before each question)"""
+    """문항마다 앞에 보여 줄 풀이 예의 수 (solved examples before each question)"""
     efficiency: bool = False
-    """빠르기와 에너지를 재고 같은 모양의 온정밀도와 견줌 (measure speed and energy, against full precision of the same shape)"""
+    """속도와 에너지를 재고 같은 크기의 온정밀도 모델과 견줌 (measure speed and energy, against full precision of the same shape)"""
 
     def __post_init__(self) -> None:
         if self.context < 2 or not 1 <= self.stride < self.context:
@@ -52,38 +52,38 @@ def evaluate(
     *,
     on: Annotated[
         Path | None,
-        Parameter(help="글 조각 폴더: val 부분으로 잽니다 (text shards: their val split is scored)"),
+        Parameter(help="토큰 샤드 폴더: val 부분으로 잽니다 (text shards: their val split is scored)"),
     ] = None,
     tasks: Annotated[
         list[str] | None,
         Parameter(
             negative=(),
-            help="과제나 묶음, 쉼표로: kobest klue kornlu korquad nsmc haerae kmmlu komtbench logickor, JSONL 파일도 (tasks or groups)",
+            help="과제나 과제 묶음, 쉼표로 나눔: kobest klue kornlu korquad nsmc haerae kmmlu komtbench logickor, 내 JSONL 파일도 (tasks, groups, own JSONL)",
         ),
     ] = None,
     tasks_dir: Annotated[
         Path | None,
         Parameter(
-            help="공식 과제 파일이 있는 폴더, 없으면 허브에서 (folder of the official files; else from the Hub)"
+            help="공식 과제 파일이 있는 폴더, 없으면 허브에서 받음 (folder of the official files; else from the Hub)"
         ),
     ] = None,
     texts: Annotated[
         list[str] | None,
         Parameter(
-            negative=(), help="말뭉치: 갈래(kind)마다 혼란도 (a corpus: perplexity by kind of document)"
+            negative=(), help="말뭉치: 종류(kind)마다 혼란도 (a corpus: perplexity by kind of document)"
         ),
     ] = None,
     output: Annotated[
         Path | None,
         Parameter(
-            name=["--output", "-o"], help="결과 폴더, 없으면 보이기만 (result folder; else only shown)"
+            name=["--output", "-o"], help="결과 폴더, 없으면 화면에만 (result folder; else only shown)"
         ),
     ] = None,
     config: Annotated[EvalConfig | None, Flat] = None,
     limit: Limit = None,
     fresh: Fresh = False,
 ) -> Result:
-    """모델을 평가합니다: 한국어 과제, 혼란도, 바이트당 비트, 크기와 빠르기 (Korean tasks, perplexity, bits per byte, size and speed)
+    """모델을 평가합니다: 한국어 과제, 혼란도, 바이트당 비트, 크기와 속도 (Korean tasks, perplexity, bits per byte, size and speed)
 
     Documents of the val split are scored in strided windows that never cross a document. Tasks have the prompts and
     metrics of lm-evaluation-harness; --limit takes the first N questions of each. With -o every answer is recorded as it
@@ -156,7 +156,7 @@ def _tasks(
     judged = [one.task.name for one in loaded if one.task.kind == "judge"]
     if judged and stage_of(model) not in ("sft", "dpo"):
         raise UserError(
-            f"대화 틀로 배우지 않은 모델이라 {', '.join(judged)} 에 답할 수 없습니다 (a model without a chat template cannot answer): {model}",
+            f"대화 템플릿으로 배우지 않은 모델은 {', '.join(judged)} 에 답할 수 없습니다 (a model without a chat template cannot answer): {model}",
             help="kobitnet sft 뒤의 모델을 주거나 그 과제를 빼십시오 (give a model after kobitnet sft, or leave the task out)",
         )
     if any(set(one.task.metrics) & set(TEXT_METRICS) for one in loaded):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,15 @@ def summary(numbers: Numbers, renamed: int, units: int) -> dict[str, Any]:
 
 
 def share(part: int, whole: int) -> str:
-    """Per cent with as many digits as it needs."""
+    """Per cent with as many digits as it needs; 100 only when all of it is meant."""
     if not whole:
         return "0 %"
     value = 100 * part / whole
-    return f"{value:.0f} %" if value >= 10 else f"{value:.1f} %" if value >= 0.1 or not part else "<0.1 %"
+    if part < whole and value >= 99.95:
+        return ">99.9 %"
+    if value >= 99.5 or value < 10:
+        return "100 %" if part == whole else "<0.1 %" if part and value < 0.1 else f"{value:.1f} %"
+    return f"{value:.0f} %"
 
 
 def says(numbers: Numbers, facts: dict[str, Any], folder: Path, failed: int, seconds: float) -> list[str]:
@@ -94,6 +99,13 @@ def blocks(numbers: Numbers, facts: dict[str, Any], config: Any) -> list[dict[st
         if n := numbers.reasons.get(reason):
             left -= n
             stages.append((f"− {_label(reason)}", left))
+    rarer = {
+        "긴 글을 나눈 조각 (extra pieces of long texts)": facts["pieces_of_long_texts"],
+        "잘라 낸 군더더기 줄 (boilerplate lines cut)": facts["boilerplate_lines"],
+        "줄을 이은 문서 (documents with wrapped lines joined)": facts["rejoined"],
+        "남은 한양 PUA 옛한글 (old Hangul left in the private use area)": facts["hanyang_pua"],
+        "바꾼 id (renamed duplicate ids)": facts["renamed_ids"],
+    }
     report = [
         b.facts(
             "한눈에 (at a glance)",
@@ -104,18 +116,14 @@ def blocks(numbers: Numbers, facts: dict[str, Any], config: Any) -> list[dict[st
                 "읽지 못한 기록 (failed)": facts["failed"],
                 "글자 (characters in → out)": f"{facts['chars_in']:,} → {facts['chars_out']:,}",
                 "크기 (bytes in → out)": f"{facts['bytes_in'] / 1e6:,.2f} MB → {facts['bytes_out'] / 1e6:,.2f} MB",
-                "긴 글을 나눈 조각 (extra pieces of long texts)": facts["pieces_of_long_texts"],
-                "잘라 낸 군더더기 줄 (boilerplate lines cut)": facts["boilerplate_lines"],
-                "줄을 이은 문서 (documents with wrapped lines joined)": facts["rejoined"],
-                "남은 한양 PUA 옛한글 (old Hangul left in the private use area)": facts["hanyang_pua"],
-                "바꾼 id (renamed duplicate ids)": facts["renamed_ids"],
                 "프로파일 (profile)": config.profile,
+                **{name: number for name, number in rarer.items() if number},
             },
         ),
         b.funnel(
             "문서가 걸러진 까닭 (funnel)",
             stages,
-            "각 줄은 그 규칙 뒤에 남은 문서 (documents left after each rule)",
+            "막대는 그 규칙을 거친 뒤 남은 문서입니다 (documents left after each rule).",
         ),
         _table(b, "종류와 프로파일 (kinds and profiles)", "종류 → 프로파일 (kind → profile)", numbers.kinds),
         _sources(b, numbers),
@@ -128,9 +136,9 @@ def blocks(numbers: Numbers, facts: dict[str, Any], config: Any) -> list[dict[st
         report.append(
             b.table(
                 "바꾼 개인정보 (personal data replaced)",
-                ["표 (tag)", "수 (count)"],
+                ["꼬리표 (tag)", "수 (count)"],
                 rows,
-                f"문서 (documents) {facts['pii_documents']:,}",
+                f"문서 {facts['pii_documents']:,}개에서 (in so many documents).",
             )
         )
         kinds = [kind for kind, _ in numbers.pii.most_common(8)]
@@ -140,13 +148,13 @@ def blocks(numbers: Numbers, facts: dict[str, Any], config: Any) -> list[dict[st
                 "출처별 개인정보 (personal data by source)",
                 ["출처 (source)", *(TAGS[kind] for kind in kinds)],
                 [[source, *(found[kind] for kind in kinds)] for source, found in by_source[:40]],
-                "자리는 pii/, 값은 어디에도 없음 (places in pii/, values nowhere)",
+                "바꾼 자리는 pii/ 에 있고, 원래 값은 어디에도 남기지 않습니다 (places in pii/, values nowhere).",
             )
         )
-    limits = PROFILES["web" if config.profile == "auto" else config.profile]
+    profile = _profile(numbers, config.profile)
     for name, counts in numbers.histograms.items():
         if sum(counts):
-            report.append(_histogram(b, name, counts, limits))
+            report.append(_histogram(b, name, counts, profile))
     report += _samples(b, numbers)
     if numbers.failures:
         rows = [[f["file"], f["place"], f["reason"]] for f in numbers.failures]
@@ -202,8 +210,25 @@ _NAMES = {
 }  # fmt: skip
 
 
-def _histogram(b: Any, name: str, counts: list[int], limits: dict[str, float]) -> dict[str, Any]:
+_UNITS = dict.fromkeys(_NAMES, "비율 (share)") | {
+    "eojeol": "문서의 어절 수 (eojeol a document)",
+    "mean_eojeol": "글자 (characters)",
+}
+
+
+def _profile(numbers: Numbers, asked: str) -> str:
+    """Whose limits the histograms show: those asked for, else those most documents were held to."""
+    if asked != "auto":
+        return asked
+    documents: Counter[str] = Counter()
+    for key, value in numbers.kinds.items():
+        documents[key.rpartition(" → ")[2]] += value.get("in", 0)
+    return next((name for name, _ in documents.most_common() if name in PROFILES), "web")
+
+
+def _histogram(b: Any, name: str, counts: list[int], profile: str) -> dict[str, Any]:
     low, high, bins, logarithm = HISTOGRAMS[name]
+    limits = PROFILES[profile]
     edges = [low + (high - low) * i / bins for i in range(bins + 1)]
     if logarithm:
         edges = [10**edge for edge in edges]
@@ -213,7 +238,8 @@ def _histogram(b: Any, name: str, counts: list[int], limits: dict[str, float]) -
         edges,
         counts,
         thresholds or None,
-        note="세로줄은 웹 프로파일의 한계 (lines: limits of the profile)",
+        _UNITS[name],
+        note=f"세로줄은 {profile} 프로파일의 한계 (lines: limits of this profile)" if thresholds else "",
     )
 
 

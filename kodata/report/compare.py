@@ -35,14 +35,22 @@ def compare(first: Run, second: Run) -> list[Block]:
         for key in _both(*settings)
         if settings[0].get(key) != settings[1].get(key)
     ]
-    same = "" if differ else "설정이 같습니다 (same settings)."
-    page.append(b.table("다른 설정 (settings that differ)", ["설정 (setting)", *names], differ, note=same))
+    title = "다른 설정 (settings that differ)"
+    page.append(
+        b.table(title, ["설정 (setting)", *names], differ)
+        if differ
+        else b.text(title, "없습니다: 설정이 같습니다 (none: the settings are the same).")
+    )
     for run in (first, second):
         page += unfinished(run)
     others = {block["title"]: block for block in second.report}
     left: list[list[Block]] = [[], []]
+    known = {label(key) for n in numbers for key in n}
     for block in first.report:
         other = others.get(block["title"])
+        if block["type"] == "facts" and {name for name, _ in block["facts"]} <= known:
+            others.pop(block["title"], None)  # the table of results says it all
+            continue
         together = _together(block, other, names) if other and other["type"] == block["type"] else None
         if together:
             page.append(together)

@@ -108,14 +108,14 @@ def _sources(run: Run, runs: list[Run]) -> str:
 def card(run: Run, anchor: str, runs: list[Run]) -> dict[str, Any]:
     main = main_number(run)
     numbers = [
-        (label(k), v)
+        (_short(k), v)
         for k, v in scalars(run.summary, depth=0)
         if k in NUMBERS and (main is None or k != main[0]) and _is_number(v) and v != 0
     ][:3]
     time = run.manifest.get("seconds")
     if isinstance(time, int | float) and not isinstance(time, bool):
         numbers.append(("걸린 시간 (time)", fmt.seconds(time)))
-    big = f"{fmt.value(main[1])} {label(main[0]).split(' (')[0]}" if main else ""
+    big = f"{fmt.value(main[1])} {_short(main[0])}" if main else ""
     status = run.status if run.status in STATUS else "running"
     facts = {"출력 (output)": run.name, **dict(numbers)}
     if runs and (fed := _sources(run, runs)):
@@ -128,6 +128,11 @@ def card(run: Run, anchor: str, runs: list[Run]) -> dict[str, Any]:
         "facts": facts,
         "anchor": anchor,
     }
+
+
+def _short(key: str) -> str:
+    """The Korean half of a label: a card has little room."""
+    return label(key).split(" (")[0]
 
 
 def _is_number(value: Any) -> bool:

@@ -202,20 +202,25 @@ def _next(every: list) -> str:
             fmt.visible(road.command(unfinished[-1])).replace("\n", " ")
             or "끝나지 않은 단계를 다시 (resume the unfinished stage)"
         )
-    last = {(run.tool, run.verb): shlex.quote(str(run.output)) for run in every}
+    last: dict[tuple[str, ...], str] = {}
+    for run in every:
+        kind = [str(run.summary.get("kind", "text"))] if run.verb == "encode" else []
+        last[run.tool, run.verb, *kind] = shlex.quote(str(run.output))
     model = next((last[key] for verb in ("dpo", "sft", "train") if (key := ("kobitnet", verb)) in last), None)
     if model and ("kobitnet", "eval") not in last:
         return f"kobitnet eval {model} -o eval"
     if model:
         return f'kobitnet generate {model} "대한민국의 수도는" --greedy'
-    for key, command in _FOLLOWS.items():
-        if key in last:
-            return command.format(path=last[key])
+    for stage, command in _FOLLOWS.items():
+        if stage in last:
+            return command.format(path=last[stage])
     return f"{every[-1].tool} --help"
 
 
 _FOLLOWS = {
-    ("kotok", "encode"): "kobitnet train {path} -o pretrain --preset tiny",
+    ("kotok", "encode", "text"): "kobitnet train {path} -o pretrain --preset tiny",
+    ("kotok", "encode", "chat"): "kobitnet sft {path} --from pretrain -o sft",
+    ("kotok", "encode", "pair"): "kobitnet dpo {path} --from sft -o dpo",
     ("kotok", "train"): "kotok encode docs --tok {path} -o shards --val 0.01",
     ("kodata", "dedup"): "kotok train {path} -o tok --vocab-size 32000",
     ("kodata", "clean"): "kodata dedup {path} -o docs",

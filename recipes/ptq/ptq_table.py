@@ -2,7 +2,8 @@
 
     kobitnet train SHARDS -o fp --quant none …     the full-precision twin, trained on the same shards with the same settings
     kobitnet train SHARDS -o bitnet …
-    python recipes/ptq/ptq_table.py fp --bitnet bitnet --on SHARDS --tasks-dir EVAL --tasks kobest -n 200 -o ptq
+    python recipes/ptq/held_out_task.py SHARDS -o held_out.jsonl      a task that a small model can do at all
+    python recipes/ptq/ptq_table.py fp --bitnet bitnet --on SHARDS --tasks-dir EVAL --tasks kobest,held_out.jsonl -n 200 -o ptq
 
 Every finished row is kept: the same command again goes on where it stopped. The output is a run folder like any other
 (stats.json, report.html; `kodata report ptq`).
@@ -159,12 +160,12 @@ def _samples(on: Path) -> list[torch.Tensor]:
 
 
 def _report(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    tasks = sorted({name for r in rows for name, found in r["tasks"].items() if "acc" in found})
+    tasks = list(dict.fromkeys(name for r in rows for name, found in r["tasks"].items() if "acc" in found))
     body = [
         [
             r["label"], r["method"], round(r["perplexity"], 2), round(r["bits_per_byte"], 4), r["stderr"] and round(r["stderr"], 4),
-            *(f"{r['tasks'][t]['acc']['value']:.3f} ± {r['tasks'][t]['acc']['stderr'] or 0:.3f}" for t in tasks),
-            r["accuracy"] and round(r["accuracy"], 4),
+            *(_accuracy(r["tasks"][t]["acc"]) for t in tasks),
+            *([_against_chance(r["tasks"])] if tasks else []),
         ]
         for r in rows
     ]  # fmt: skip
@@ -175,21 +176,45 @@ def _report(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         "바이트당 비트 (bits/byte)",
         "± 표준오차 (stderr)",
         *tasks,
-        "정확도 평균 (mean accuracy)",
+        *(["우연과 견줌 (against chance)"] if tasks else []),
     ]
+    levels = [(t, next(r["tasks"][t]["acc"] for r in rows if t in r["tasks"])) for t in tasks]
+    chance = ", ".join(f"{name} {one['chance']:.2f} (문항 items {one['n']:,})" for name, one in levels)
     return [
         blocks.table(
-            "양자화와 학습 (quantised afterwards and trained)",
+            "나중에 양자화한 것과 처음부터 배운 것 (quantised afterwards, trained from scratch)",
             columns,
             body,
             note="BitNet 2310.11453 표 3의 꼴 (as table 3 there). 양자화는 흉내이며 산술은 fp32 (simulated quantisation, fp32 arithmetic). "
-            "작은 모델 하나의 값이라 큰 모델에 옮길 수 없습니다 (one small model: do not carry over to large ones).",
+            + (
+                f"과제는 0-shot 정확도 ± 표준오차, 우연 수준 (zero-shot accuracy, chance): {chance}. "
+                if tasks
+                else ""
+            )
+            + "작은 모델 하나의 값이라 큰 모델에 옮길 수 없습니다 (one small model: do not carry over to large ones).",
         ),
         blocks.bars(
             "바이트당 비트, 작을수록 좋음 (bits per byte, lower is better)",
             [(f"{r['label']} {r['method']}", r["bits_per_byte"]) for r in rows],
         ),
     ]
+
+
+def _accuracy(one: dict[str, Any]) -> str:
+    return f"{one['value']:.3f}" + ("" if one["stderr"] is None else f" ± {one['stderr']:.3f}")
+
+
+def _against_chance(found: dict[str, Any]) -> str:
+    """In words: the tasks whose 95 % interval lies above chance."""
+    accuracies = {name: metrics["acc"] for name, metrics in found.items() if "acc" in metrics}
+    above = [name for name, one in accuracies.items() if one["low"] > one["chance"]]
+    below = [name for name, one in accuracies.items() if one["high"] < one["chance"]]
+    words = [f"우연보다 나음 (better): {', '.join(above)}"] if above else []
+    words += [f"우연보다 못함 (worse): {', '.join(below)}"] if below else []
+    if len(above) + len(below) < len(accuracies):
+        rest = "나머지는" if words else "모두"
+        words.append(f"{rest} 우연과 다르지 않음 (not different from chance)")
+    return "; ".join(words)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from kotok.shards import ShardWriter
+
 from . import toy
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "recipes" / "ptq"))
+import held_out_task
 import ptq_methods as ptq
 import ptq_table
 
@@ -164,3 +167,34 @@ def test_the_table_is_written_and_resumed(models, tmp_path, monkeypatch, capsys)
     assert (tmp_path / "out" / "report.html").stat().st_size < 1_000_000
     assert ptq_table.main([str(bitnet), "--on", str(shards), "-o", str(tmp_path / "no")]) == 1
     assert "not a full-precision model" in capsys.readouterr().err
+
+
+def test_held_out_questions_ask_for_what_follows():
+    texts = [" ".join(f"{name}{i}" for i in range(70)) for name in "가나다라마"] + ["짧은 글"]
+    rows = held_out_task.questions(texts)
+    assert len(rows) == 10 and rows == held_out_task.questions(texts)
+    for row in rows:
+        right = row["choices"][row["answer"]]
+        assert len(set(row["choices"])) == 4 and right.split()[0][0] == row["prompt"][0]
+        assert any(f"{row['prompt']} {right}" in text for text in texts)
+        assert all(c[0] != row["prompt"][0] for c in row["choices"] if c != right)  # of other documents
+    assert held_out_task.questions(texts[:1]) == []
+
+
+def test_held_out_questions_are_a_task(models, tmp_path, capsys):
+    from kobitnet.evaluate.task_files import load_tasks
+
+    out = tmp_path / "held_out.jsonl"
+    assert held_out_task.main([str(models[2]), "-o", str(out)]) == 1  # the toy's texts are too short
+    assert "too little" in capsys.readouterr().err and not out.exists()
+    made = toy.tokenizer()
+    with ShardWriter(
+        tmp_path / "long", kind="text", vocab_size=made.vocab_size, tokenizer_fingerprint=made.fingerprint
+    ) as writer:
+        for i in range(5):
+            text = " ".join(f"낱말{i}번{j}" for j in range(40))
+            writer.write([*made.encode(text), made.eot_id], split="val", nbytes=len(text.encode()))
+    made.save(tmp_path / "long" / "tokenizer")
+    assert held_out_task.main([str(tmp_path / "long"), "-o", str(out)]) == 0
+    [loaded] = load_tasks([str(out)], None, shots=False)[0]
+    assert len(loaded.items) == 5 and all(len(item.choices) == 4 for item in loaded.items)

@@ -78,7 +78,7 @@ def test_the_whole_road_on_one_page(road: Path) -> None:
             (
                 "정제 (cleaning) · z",
                 "토크나이저 학습 (tokenizer training) · b",
-                "대화 데이터 (chat data) · a.jsonl",
+                "대화 자료 (chat data) · a.jsonl",
                 "사전 학습 (pretraining) · m",
             ),
             1,
