@@ -157,7 +157,7 @@ def _tell(
         "혼란도 (perplexity)": f"{score.perplexity:,.2f}"
         + (f" (학습 전 untrained {untrained.perplexity:,.0f})" if untrained else ""),
         "바이트당 비트 (bits per byte)": f"{score.bits_per_byte:.4f}{error}",
-        "잰 글 (scored)": f"문서 {score.documents:,}개, 토큰 {score.tokens:,}개, 계산 {config.backend} (documents, tokens, backend)",
+        "잰 글 (scored)": f"문서 {score.documents:,}개, 토큰 {score.tokens:,}개, 백엔드 {config.backend} (documents, tokens, backend)",
         "torch와 엔진의 일치 (torch and engine agree)": verdict,
     }
     report = [blocks.facts("한눈에 (at a glance)", facts)]

@@ -298,6 +298,13 @@ def _text(path: Path) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
+        if error.start + 4 > len(data):
+            raise UserError(
+                "파일이 글자 한가운데서 끝납니다 (the file ends in the middle of a character)",
+                "파일이 잘렸습니다: 다시 받으십시오 (it is cut short: download it again)",
+                file=path,
+                line=line,
+            ) from None
         raise UserError(
             f"UTF-8이 아닙니다 (not UTF-8), 바이트 (byte) {error.start}",
             "UTF-8로 바꾸십시오 (convert it): iconv -f cp949 -t utf-8",

@@ -94,7 +94,7 @@ def verdict(answered: Answered, estimate: m.Estimate) -> str:
         counts = Counter(predictions(answered))
         if len(counts) == 1 and len(answered.rows) > 1:
             choice = answered.items[0].choices[next(iter(counts))]
-            words += f"; 늘 같은 답 (always one answer): {choice}"
+            words += f"; 항상 같은 답 (always one answer): {choice}"
     return words
 
 
@@ -156,8 +156,19 @@ def report(answered: Sequence[Answered], found: Mapping[str, Any], shots: int) -
         estimate = _estimate(value["acc"])
         label = f"{group} 평균 (mean), {value['tasks']}/{value['of']} 과제 (tasks)"
         rows.append([label, NAMES["acc"], *_cells(estimate), estimate.verdict])
-    page = [
-        blocks.facts("과제 한눈에 (tasks at a glance)", _glance(answered, found)),
+    page = [blocks.facts("과제 한눈에 (tasks at a glance)", _glance(answered, found))]
+    if spans:
+        page.append(
+            blocks.intervals(
+                "정확도와 우연 수준 (accuracy and chance)",
+                spans,
+                0,
+                1,
+                mark="우연 (chance)",
+                note="점은 정확도, 막대는 95 % 구간, 세로선은 찍었을 때의 정확도입니다 (dot: accuracy, bar: 95 % interval, line: guessing).",
+            )
+        )
+    page.append(
         blocks.table(
             "과제 (tasks)",
             ["과제 (task)", "지표 (metric)", "값 (value)", "± 표준오차 (stderr)", "95 % 아래 (low)", "95 % 위 (high)",
@@ -166,11 +177,7 @@ def report(answered: Sequence[Answered], found: Mapping[str, Any], shots: int) -
             note=f"풀이 예 {shots}개 ({shots}-shot). 프롬프트와 지표는 lm-evaluation-harness와 같고, KLUE·NSMC·KorQuAD는 그 한국어 브랜치(polyglot)와 같습니다 (prompts and metrics of lm-evaluation-harness, for KLUE, NSMC and KorQuAD of its Korean branch). "
             "95 % 구간: 정확도와 EM은 윌슨, 평균은 정규 근사, 매크로 값은 부트스트랩 1,000번, 상관은 피셔 변환 (intervals: Wilson, normal, bootstrap, Fisher).",
         )
-    ]  # fmt: skip
-    if spans:
-        page.append(
-            blocks.intervals("정확도와 우연 (accuracy and chance)", spans, 0, 1, mark="우연 (chance)")
-        )
+    )  # fmt: skip
     page += _classes(answered)
     page += _examples(answered)
     if found["absent"]:
@@ -274,8 +281,16 @@ def _shown(value: float | None) -> str:
 
 
 def lines(found: Mapping[str, Any]) -> list[str]:
-    """What a terminal user reads: one line a task."""
+    """What a terminal user reads: the whole in one line, then one line a task."""
     out = []
+    verdicts = [task["verdict"] for task in found["tasks"].values() if task.get("verdict")]
+    if len(verdicts) > 1:
+        better, level = (sum(w in v for v in verdicts) for w in ("better than", "not different"))
+        items = sum(task["items"] for task in found["tasks"].values())
+        out.append(
+            f"과제 {len(found['tasks'])}개, 문항 {items:,}개: 우연보다 나은 과제 {better}개, 우연과 다르지 않은 과제 {level}개 "
+            f"(tasks, items: better than chance, not different from chance)"
+        )
     for name, task in found["tasks"].items():
         shown = [
             f"{key} {_shown(v['value'])}" + ("" if v["stderr"] is None else f" ± {v['stderr']:.4f}")

@@ -58,6 +58,17 @@ def value(cell: Any) -> str:
     return visible(str(cell))
 
 
+def column(cells: list[Any]) -> list[str]:
+    """Cells of one column as text: fractions below ten with the same number of decimals, so that they line up."""
+    shown = [value(one) for one in cells]
+    fractions = [i for i, one in enumerate(cells) if isinstance(one, float) and "e" not in shown[i]]
+    decimals = max((len(shown[i].partition(".")[2]) for i in fractions), default=0)
+    if decimals <= 4 and all(abs(cells[i]) < 10 for i in fractions):
+        for i in fractions:
+            shown[i] = f"{cells[i]:.{decimals}f}".replace("-", "−")
+    return shown
+
+
 def tick(value: float, step: float) -> str:
     """An axis label, short: ``1,500``, ``20k``, ``0.05`` with the digits the step needs."""
     size = abs(value)

@@ -19,6 +19,8 @@ STATUS = {
     "failed": "실패 (failed)",
 }
 """What the status of a run is called."""
+WIDE = 40
+"""Characters of a cell from which its column is kept wide enough to read."""
 FOLD = 360
 """Characters of a long sample that stand open; the rest is one click away."""
 
@@ -102,9 +104,8 @@ def intervals(block: Block, key: str, limits: Any, anchors: dict[str, str]) -> s
     def share(v: float | None, other: float) -> float:
         return ((other if v is None else v) - block["low"]) / width
 
-    def said(v: float | None) -> str:
-        return escape(fmt.value(v))
-
+    places = 3 if width > 0.1 else 4
+    words = [fmt.column([None if v is None else round(v, places) for v in row[1:]]) for row in rows]
     unit = f" {_e(block['unit'])}" if block["unit"] else ""
     marked = f'<th class="ko-n">{_e(block["mark"])}</th>' if block["mark"] else ""
     body = "".join(
@@ -114,10 +115,10 @@ def intervals(block: Block, key: str, limits: Any, anchors: dict[str, str]) -> s
             if v is not None
             else ""
         )
-        + f'</td><td class="ko-n">{said(v)}</td><td class="ko-n">{said(a)} – {said(z)}</td>'
-        + (f'<td class="ko-n">{said(m)}</td>' if marked else "")
+        + f'</td><td class="ko-n">{escape(said[0])}</td><td class="ko-n">{escape(said[1])} – {escape(said[2])}</td>'
+        + (f'<td class="ko-n">{escape(said[3])}</td>' if marked else "")
         + "</tr>"
-        for label, v, a, z, m in rows
+        for (label, v, a, z, m), said in zip(rows, words, strict=True)
     )
     ends = f"{fmt.value(block['low'])} … {fmt.value(block['high'])}{unit}"
     head = f"<tr><th></th><th>{_e(ends)}</th><th class='ko-n'>값 (value)</th><th class='ko-n'>구간 (interval)</th>{marked}</tr>"
@@ -274,15 +275,17 @@ SHOW: dict[str, Callable[[Block, str, Any, dict[str, str]], str]] = {
 def _grid(columns: list[str], rows: list[list[Any]], title: str, limit: int, sort: bool = False) -> str:
     """A table; with ``sort`` the page's script puts a button into every header."""
     keys = [fmt.sort_keys([row[i] for row in rows]) for i in range(len(columns))]
+    texts = [fmt.column([row[i] for row in rows]) for i in range(len(columns))]
+    wide = [any(len(text) > WIDE for text in column) for column in texts]
     head = "".join(
         f'<th scope="col"{" class=ko-n" if keys[i] else ""}>{_e(fmt.cut(name, limit)[0])}</th>'
         for i, name in enumerate(columns)
     )
     body = []
-    for j, row in enumerate(rows):
+    for j in range(len(rows)):
         cells = []
-        for i, value in enumerate(row):
-            shown, more = fmt.cut(fmt.value(value), limit)
+        for i in range(len(columns)):
+            shown, more = fmt.cut(texts[i][j], limit)
             shown = escape(shown) + ("…" if more else "")
             column = keys[i]
             if column is not None:
@@ -291,7 +294,7 @@ def _grid(columns: list[str], rows: list[list[Any]], title: str, limit: int, sor
             elif i == 0:
                 cells.append(f'<th scope="row">{shown}</th>')
             else:
-                cells.append(f"<td>{shown}</td>")
+                cells.append(f"<td{' class=ko-w' if wide[i] else ''}>{shown}</td>")
         body.append(f"<tr>{''.join(cells)}</tr>")
     kind = "ko-table ko-sortable" if sort and len(rows) > 1 else "ko-table"
     return _scroll(

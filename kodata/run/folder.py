@@ -74,7 +74,8 @@ class RunFolder:
         )
         self._close("done")
         title = verb(self.manifest["tool"], self.manifest["verb"])
-        first = result.lines[0].strip()[:300] if result.lines else ""
+        # what a reader should know first: the first line in words, which the head of a table is not
+        first = next((s.strip()[:300] for s in result.lines if any("가" <= c <= "힣" for c in s)), "")
         meta = {"output": str(self.output), **self.manifest}
         with atomic_open(self.path / "report.html", "w") as handle:
             handle.write(render(title, result.report, subtitle=first, meta=meta))

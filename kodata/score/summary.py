@@ -64,7 +64,7 @@ def lines_of(summary: dict[str, Any]) -> list[str]:
         q = facts["quantiles"]
         if q:
             lines.append(
-                f"{name}: 10 % {q['0.1']:.3f} · 절반 (median) {q['0.5']:.3f} · 90 % {q['0.9']:.3f}"
+                f"{name}: 10 % {q['0.1']:.3f} · 중앙값 (median) {q['0.5']:.3f} · 90 % {q['0.9']:.3f}"
                 + (f" · 점수 없음 (without) {facts['without']:,}" if facts["without"] else "")
             )
         else:
@@ -93,7 +93,7 @@ def report_of(folder: Path, corpus: Corpus, summary: dict[str, Any]) -> list[dic
             note="클수록 좋음; 하한은 kodata mix --min-score.이름 값 (more is better; cut with kodata mix --min-score.NAME)",
         ),
         blocks.table(
-            "원천별 가운데 값 (medians by source)",
+            "원천별 중앙값 (medians by source)",
             ["원천 (source)", "문서 (documents)", *names],
             [
                 [s, row["documents"], *(_round(row[n]) for n in names)]
@@ -115,8 +115,9 @@ def report_of(folder: Path, corpus: Corpus, summary: dict[str, Any]) -> list[dic
         counts, _ = np.histogram(np.clip(column[there], edges[0], edges[-1]), edges)
         report.append(
             blocks.histogram(
-                name, edges.tolist(), counts.tolist(), threshold=float(np.quantile(column[there], 0.1)),
-                note="금: 아래 10 % (line: the lowest tenth); 양끝 0.5 %는 끝 칸에 (ends hold what lies beyond)",
+                f"점수 {name}의 분포 (distribution of this score)", edges.tolist(), counts.tolist(),
+                threshold=float(np.quantile(column[there], 0.1)), unit=f"점수 (score) {name}",
+                note="세로줄: 아래 10 % 지점 (line: the lowest tenth). 양끝 0.5 %는 끝 칸에 모았습니다 (ends hold what lies beyond).",
             )
         )  # fmt: skip
         order = there[np.lexsort((there, column[there]))]

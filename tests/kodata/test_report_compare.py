@@ -84,7 +84,7 @@ def test_estimates_share_one_scale(tmp_path):
     page = html.render("쪽", [block])
     assert 'cx="50.00%"' in page and 'x1="40.00%" x2="60.00%"' in page and 'x1="25.00%"' in page
     assert (
-        "0.4 – 0.6" in page and "<b>" not in page and page.count("ko-point") == 2
+        "0.40 – 0.60" in page and "<b>" not in page and page.count("ko-point") == 2
     )  # one drawn, one in the style
     assert "| copa | 0.5 | 0.4 – 0.6 | 0.25 |" in markdown.render("쪽", [block])
     both = two(tmp_path, [block], [block])["정확도"]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from kodata.report import blocks as b
 from kodata.report import charts, html, markdown, prose
+from kodata.report import format as fmt
 
 VOID = {"meta", "link", "br", "input", "img", "hr"}
 EVIL = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>&amp;\x00\x1b[31m\u202eRTL\u2066\ud800\ufeff `x` ${y} --> ]]>"
@@ -313,3 +314,13 @@ def test_curves_of_one_point_are_a_table() -> None:
     two = html.render("선", [b.lines("손실", {"학습": [(3, 1.5), (4, 1.25)]}, "스텝", "nats")])
     assert "ko-chart" not in one.split("<main")[1] and "2.5" in one
     assert "ko-chart" in two.split("<main")[1] and "ko-legend" not in two.split("<main")[1]
+
+
+def test_fractions_of_a_column_line_up() -> None:
+    assert fmt.column([0.5, 0.092, None, 1]) == ["0.500", "0.092", "–", "1"]
+    assert fmt.column([-0.25, 0.5667]) == ["−0.2500", "0.5667"]
+    assert fmt.column([12.5, 0.25]) == ["12.5", "0.25"]  # large ones are left alone
+    assert fmt.column([1e-9, 0.5]) == ["1e-9".replace("-", "−"), "0.5"]
+    assert fmt.column(["가", True, 3]) == ["가", "예 (yes)", "3"]
+    page = html.render("표", [b.table("표", ["과제", "정확도"], [["가", 0.5], ["나", 0.125]])])
+    assert '<td class="ko-n" data-v="0.5">0.500</td>' in page
