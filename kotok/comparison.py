@@ -20,9 +20,9 @@ COLUMNS = {
     "chars_per_token": "글자/토큰 (chars per token)",
     "bytes_per_token": "바이트/토큰 (bytes per token)",
     "tokens_per_eojeol": "토큰/어절 (tokens per eojeol)",
-    "whole_eojeols": "온 어절 (whole eojeols)",
+    "whole_eojeols": "안 쪼개진 어절 (whole eojeols)",
     "boundary_precision": "경계 정밀도 (boundary P, Kiwi)",
-    "boundary_recall": "재현율 (R, Kiwi)",
+    "boundary_recall": "경계 재현율 (R, Kiwi)",
     "boundary_f1": "F1 (Kiwi)",
 }
 SENTENCES = (
@@ -66,7 +66,7 @@ def told(compared: Sequence[Compared]) -> Result:
     first = compared[0].measured.total
     note = (
         f"글 (texts) {first.texts:,}, 글자 (characters) {first.chars:,}. "
-        "Kiwi 경계는 일치이지 정답이 아님 (agreement with Kiwi, not truth)."
+        "Kiwi와의 일치도이며 정답은 아님 (agreement with Kiwi, not truth)."
     )
     report = [_main_table(compared, summary, note)]
     if compared[0].draws:
@@ -84,12 +84,12 @@ def told(compared: Sequence[Compared]) -> Result:
     if any(c.curve for c in compared):
         report.append(
             blocks.lines(
-                "어휘 크기와 길이 (vocabulary size and length)",
+                "어휘 크기와 압축률 (vocabulary size and length)",
                 {c.name: c.curve for c in compared},
                 x="어휘 (vocabulary)",
                 y="글자/토큰 (chars per token)",
                 log_x=True,
-                note="앞선 병합만 남긴 어휘: 그 크기로 따로 배운 것이 아님 (first merges only, not trained at that size)",
+                note="앞 순위 병합만 남긴 어휘이며, 그 크기로 따로 학습한 것은 아님 (first merges only, not trained at that size)",
             )
         )
     report += [_vocabulary_table(compared), _odd_tokens(compared)]
@@ -158,8 +158,8 @@ def _main_table(compared: Sequence[Compared], summary: dict[str, Any], note: str
         "어휘 (vocabulary)",
         *COLUMNS.values(),
         "레니 효율 (Rényi)",
-        "안 쓴 번호 (unused ids)",
-        "못 되돌린 글 (not given back)",
+        "안 쓰인 토큰 (unused ids)",
+        "복원 실패 (texts not given back)",
         "인코딩 (MB per CPU-second)",
     ]
     rows = []
@@ -207,8 +207,8 @@ def _people_table(compared: Sequence[Compared]) -> dict[str, Any]:
     people = compared[0].people
     assert people is not None
     note = (
-        f"문장 (sentences) {people.total.texts:,}, 경계 (boundaries) {people.total.gold:,}. 줄어든 어절 "
-        f"{100 * compared[0].unplaced:.1f} % 는 재지 않음 (contracted eojeols are not judged)."
+        f"문장 (sentences) {people.total.texts:,}, 경계 (boundaries) {people.total.gold:,}. 축약된 어절 "
+        f"{100 * compared[0].unplaced:.1f} %는 제외 (contracted eojeols are not judged)."
     )
     columns = [
         "토크나이저 (tokenizer)",
@@ -216,9 +216,9 @@ def _people_table(compared: Sequence[Compared]) -> dict[str, Any]:
         "재현율 (R)",
         "F1",
         "글자/토큰 (c/t)",
-        "온 어절 (whole)",
+        "안 쪼개진 어절 (whole)",
     ]
-    return blocks.table("사람이 가른 형태소와 (against morphemes cut by people)", columns, rows, note)
+    return blocks.table("사람이 나눈 형태소와 비교 (against morphemes cut by people)", columns, rows, note)
 
 
 def _vocabulary_table(compared: Sequence[Compared]) -> dict[str, Any]:
@@ -232,8 +232,8 @@ def _vocabulary_table(compared: Sequence[Compared]) -> dict[str, Any]:
         ]
         for c in compared
     ]
-    columns = ["토크나이저 (tokenizer)", f"온 음절 (syllables of {SYLLABLES:,})", "%", *KINDS.values()]
-    return blocks.table("어휘 살피기 (the vocabulary itself)", columns, rows)
+    columns = ["토크나이저 (tokenizer)", f"한 토큰인 음절 (syllables of {SYLLABLES:,})", "%", *KINDS.values()]
+    return blocks.table("어휘 점검 (the vocabulary itself)", columns, rows)
 
 
 def _odd_tokens(compared: Sequence[Compared]) -> dict[str, Any]:
@@ -246,7 +246,7 @@ def _odd_tokens(compared: Sequence[Compared]) -> dict[str, Any]:
             if ids and kind != "part":
                 shown = " ".join(f"[{show(c.tokenizer.token(i))}]" for i in ids)
                 items.append({"label": f"{c.name}: {KINDS[kind]}", "text": shown})
-    return blocks.samples("수상한 토큰 (suspicious tokens)", items) if items else {}
+    return blocks.samples("의심스러운 토큰 (suspicious tokens)", items) if items else {}
 
 
 def _pieces(tokenizer: Judged, sentence: str) -> list[tuple[str, int]]:

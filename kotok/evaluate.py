@@ -28,15 +28,15 @@ class EvalConfig:
     """What is measured on."""
 
     val: float = 0.0
-    """0보다 크면 이 몫으로 떼어 둔 문서에서만, kotok train --val 과 같은 규칙 (above 0: only the documents held out by this share)"""
+    """0보다 크면 이 비율로 떼어 둔 문서만, kotok train --val 과 같은 규칙 (above 0: only the documents held out by this share)"""
     max_chars: int = 4_000_000
-    """이만큼까지만, 아이디 해시로 고름 (at most this many characters, chosen by hash of the id)"""
+    """최대 글자 수, 문서는 아이디 해시로 고름 (at most this many characters, chosen by hash of the id)"""
     kiwi_chars: int = 200_000
-    """Kiwi와 견줄 글자 수, 0 = 안 함 (characters compared with Kiwi, 0 = none)"""
+    """Kiwi와 비교할 글자 수, 0 = 하지 않음 (characters compared with Kiwi, 0 = none)"""
     times: int = 1000
-    """신뢰 구간에 쓰는 다시 뽑기 수, 0 = 안 함 (bootstrap draws for confidence intervals, 0 = none)"""
+    """신뢰 구간용 부트스트랩 횟수, 0 = 하지 않음 (bootstrap draws for confidence intervals, 0 = none)"""
     curve: bool = False
-    """어휘를 줄여 가며 길이도 잼 (also the length with the vocabulary cut down, a curve)"""
+    """어휘 크기별 압축률 곡선도 (also the length with the vocabulary cut down, a curve)"""
 
     def __post_init__(self) -> None:
         check_share(self.val)
@@ -50,7 +50,7 @@ def evaluate(
     tokenizers: Annotated[
         list[str],
         Parameter(
-            help="토크나이저들: 폴더, tokenizer.json, .tiktoken, tekken.json, .model, .gguf; 이름=경로 도 됨 "
+            help="토크나이저: 폴더, tokenizer.json, .tiktoken, tekken.json, .model, .gguf; 이름=경로 로 이름을 붙임 "
             "(tokenizers of any make, NAME=PATH to name one)",
             negative=(),
         ),
@@ -59,7 +59,7 @@ def evaluate(
     *,
     on: Annotated[
         list[str],
-        Parameter(name=["--on"], consume_multiple=True, negative=(), help="재어 볼 글 (texts to measure on)"),
+        Parameter(name=["--on"], consume_multiple=True, negative=(), help="측정할 글 (texts to measure on)"),
     ],
     gold: Annotated[
         list[str] | None,
@@ -67,7 +67,7 @@ def evaluate(
             name=["--gold"],
             consume_multiple=True,
             negative=(),
-            help="사람이 가른 형태소: UD 한국어 .conllu (morphemes cut by people: UD Korean treebanks)",
+            help="사람이 나눈 형태소: UD 한국어 .conllu (morphemes cut by people: UD Korean treebanks)",
         ),
     ] = None,
     output: Annotated[
@@ -146,7 +146,7 @@ def _compare(
     texts = _texts(files, config, limit)
     if not texts:
         raise UserError(
-            "재어 볼 글이 없습니다 (no text to measure on)",
+            "측정할 글이 없습니다 (no text to measure on)",
             "--on 과 --val, --limit 를 확인하십시오 (check --on, --val, --limit)",
         )
     human, unplaced = _human(treebanks)

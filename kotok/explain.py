@@ -42,7 +42,8 @@ def _pieces(tokens: Sequence[bytes]) -> list[str]:
         char = data[start : ends[start]].decode("utf-8", "replace")
         first, last = begin - start + 1, min(at - start, size)
         where = f"{first}" if first == last else f"{first}–{last}"
-        notes.append(f"‘{char}’의 바이트 {where}/{size} (byte {where} of {size})")
+        name = f"‘{char}’" if char.isprintable() else f"U+{ord(char):04X}"
+        notes.append(f"{name}의 바이트 {where}/{size} (byte {where} of {size})")
     return notes
 
 

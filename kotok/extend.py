@@ -44,13 +44,13 @@ class ExtendConfig:
     """What decides the new tokens."""
 
     add: int = 8000
-    """더할 토큰 수, 전체가 64의 배수가 되게 올림 (tokens to add, rounded up so that all are a multiple of 64)"""
+    """추가할 토큰 수, 전체가 64의 배수가 되도록 올림 (tokens to add, rounded up so that all are a multiple of 64)"""
     share: Annotated[float, Parameter(name=["--share", "-t"])] = 0.75
-    """형태소 안에서 배울 몫, 0이면 Kiwi 없이 (share of new tokens learned inside morphemes; 0: without Kiwi)"""
+    """새 토큰 중 형태소 안에서 학습할 비율, 0이면 Kiwi 없이 (share of new tokens learned inside morphemes; 0: without Kiwi)"""
     min_type_count: Annotated[int, Parameter(name=["--min-type-count", "-k"])] = 3
-    """이만큼 나온 어형만 Kiwi로 자름 (word types seen this often are cut by Kiwi)"""
+    """이 횟수 이상 나온 어형만 Kiwi로 분석 (word types seen this often are cut by Kiwi)"""
     val: float = DEFAULT_SHARE
-    """학습에서 빼는 몫 (share held out)"""
+    """학습에서 제외할 문서의 비율 (share held out)"""
 
     def __post_init__(self) -> None:
         check_share(self.val)

@@ -137,7 +137,7 @@ def _ranks(data: bytes, path: Path) -> Tiktoken:
     if name is None:
         name = "llama-bpe"
         note(
-            f"{path}: 앞자르기 규칙이 적혀 있지 않아 {name} 로 봅니다 (no regex in the file, {name} assumed)"
+            f"{path}: 사전 토큰화 규칙이 적혀 있지 않아 {name} 로 봅니다 (no regex in the file, {name} assumed)"
         )
     return Tiktoken(ranks, patterns()[name], name, path)
 
@@ -254,7 +254,7 @@ class SentencePiece:
             size = 0
         if not size:
             raise UserError(
-                "sentencepiece 모형도 tiktoken 순위도 아닙니다 (neither a sentencepiece model nor tiktoken ranks)",
+                "sentencepiece 모델도 tiktoken 순위 파일도 아닙니다 (neither a sentencepiece model nor tiktoken ranks)",
                 "폴더, tokenizer.json, .tiktoken, .model, .gguf 를 주십시오 (give one of these)",
                 file=path,
             )

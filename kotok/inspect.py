@@ -38,7 +38,7 @@ def inspect(
             help="대화 틀: saved, bitnet, instruction, inst, chatml, jinja 파일 (chat template or its file)"
         ),
     ] = "saved",
-    train: Annotated[Train, Parameter(help="배울 말 (what is learned)")] = "assistant",
+    train: Annotated[Train, Parameter(help="학습할 발화 (what is learned)")] = "assistant",
     limit: Limit = None,
 ) -> Result:
     """글을 토큰 하나하나로 보기 (show text token by token).

@@ -22,10 +22,10 @@ def load_kiwi(workers: int) -> Any:
         from kiwipiepy import Kiwi
 
         return Kiwi(num_workers=workers, load_multi_dict=False)
-    except (ImportError, OSError, RuntimeError) as error:
+    except Exception as error:  # kiwipiepy raises plain Exception for a missing model file
         raise UserError(
-            f"형태소 분석기 Kiwi나 그 모형이 없습니다 (Kiwi or its model is missing): {error}",
-            "pip install kiwipiepy kiwipiepy_model, 또는 --algorithm bbpe (or plain BPE without it)",
+            f"형태소 분석기 Kiwi나 Kiwi 모델이 없습니다 (Kiwi or its model is missing): {error}",
+            "pip install kiwipiepy kiwipiepy_model, 또는 Kiwi 없이 --algorithm bbpe (or plain BPE without it)",
         ) from None
 
 

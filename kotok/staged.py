@@ -19,6 +19,8 @@ from kotok.bpe import Merge, Words, pack_words, token_strings, train_merges, unp
 
 MIN_PAIR_COUNT = 2
 """A pair seen once in a corpus is no reason for a token."""
+COUNT_UNIT = 100
+"""What a count of one becomes when counts are raised to a power, so that they stay whole numbers."""
 
 
 @dataclass(slots=True)
@@ -45,18 +47,22 @@ def train_staged(
     tick: Callable[[str, int], None] = lambda stage, n: None,
     cut: Staged | None = None,
     base: Sequence[Merge] = (),
+    power: float = 1.0,
 ) -> Staged:
     """Merges until `tokens` ids exist (fewer when the corpus has no more pairs).
 
     share: of the merges, learned inside morphemes (0: plain BPE, Kiwi is not asked). min_type_count: rarer types are
     left out of the first stage. cut: an earlier result on the same words, whose pieces are used again.
-    base: merges that come first; `share` is of those learned on top of them.
+    base: merges that come first; `share` is of those learned on top of them. power: see `softened`.
     """
+    frequent = words[2] >= min_type_count
+    words = words[0], words[1], softened(words[2], power)
+    least = int(softened(np.array([MIN_PAIR_COUNT]), power)[0])
     if share <= 0:
         merges = train_merges(
             words,
             tokens,
-            min_count=MIN_PAIR_COUNT,
+            min_count=least,
             whole_chars=True,
             base=base,
             tick=lambda n: tick("all", n),
@@ -66,12 +72,12 @@ def train_staged(
         pieces, asked = cut.pieces, cut.cut_types
     else:
         assert kiwi is not None
-        pieces, asked = cut_pieces(words, kiwi, min_type_count, lambda n: tick("kiwi", n))
+        pieces, asked = cut_pieces(words, frequent, kiwi, lambda n: tick("kiwi", n))
     known = len(token_strings(base))
     first = train_merges(
         pieces,
         known + round((tokens - known) * share),
-        min_count=MIN_PAIR_COUNT,
+        min_count=least,
         whole_chars=True,
         base=base,
         tick=lambda n: tick("inside", n),
@@ -80,7 +86,7 @@ def train_staged(
     merges = train_merges(
         words,
         tokens,
-        min_count=MIN_PAIR_COUNT,
+        min_count=least,
         whole_chars=True,
         base=first,
         tick=lambda n: tick("across", n),
@@ -88,10 +94,21 @@ def train_staged(
     return Staged(merges, len(token_strings(merges)), inside, asked, pieces)
 
 
+def softened(counts: np.ndarray, power: float) -> np.ndarray:
+    """Counts, (n,) i64, raised to a power, in hundredths; as they are when it is 1.
+
+    A corpus is a few sources that say the same things many times. Below 1, what many different words have in common
+    weighs more than what one word repeats, and tokens fit unseen sources better (tests/bench/tokenizer_share.py).
+    """
+    if power == 1:
+        return counts
+    return np.rint(counts.astype(np.float64) ** power * COUNT_UNIT).astype(np.int64)
+
+
 def cut_pieces(
-    words: Words, kiwi: Future[Any], min_type_count: int, tick: Callable[[int], None]
+    words: Words, frequent: np.ndarray, kiwi: Future[Any], tick: Callable[[int], None]
 ) -> tuple[Words, int]:
-    """What the first stage learns from: words without Hangul as they are, frequent Hangul types cut at their morphemes.
+    """What the first stage learns from: words without Hangul as they are, `frequent` Hangul types cut at their morphemes.
 
     Rare Hangul types wait for the second stage: uncut they would teach merges across morphemes (measured at 32k on
     75 MB: boundary precision .764 without, .736 with them). Also returns how many types were asked about.
@@ -107,7 +124,7 @@ def cut_pieces(
     for i, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
         if has_morphemes(data[start:end]):
             whole[i] = False
-            if counts[i] >= min_type_count:
+            if frequent[i]:
                 asked.append(i)
     pieces: Counter[bytes] = Counter()
     cut = cut_words(kiwi.result(), [data[starts[i] : ends[i]] for i in asked], tick)

@@ -33,21 +33,23 @@ class TrainConfig:
     algorithm: Algorithm = "staged-bbpe"
     """학습 방법 (training algorithm)"""
     share: Annotated[float, Parameter(name=["--share", "-t"])] = 0.75
-    """형태소 안에서 배울 병합의 몫, staged-bbpe (share of merges learned inside morphemes)"""
+    """형태소 안에서 학습할 병합의 비율, staged-bbpe (share of merges learned inside morphemes)"""
     min_type_count: Annotated[int, Parameter(name=["--min-type-count", "-k"])] = 3
-    """이만큼 나온 어형만 Kiwi로 자름 (word types seen this often are cut by Kiwi)"""
+    """이 횟수 이상 나온 어형만 Kiwi로 분석 (word types seen this often are cut by Kiwi)"""
+    count_power: float = 1.0
+    """어형 빈도의 지수: 1보다 작으면 반복된 표현보다 다양한 표현을 중시 (exponent of word counts: below 1 variety weighs more than repetition)"""
     pattern: Pattern = "llama-bpe"
-    """llama.cpp가 아는 앞자르기 규칙 (pre-tokenizer known to llama.cpp)"""
+    """사전 토큰화 규칙, llama.cpp가 아는 것 (pre-tokenizer known to llama.cpp)"""
     template: Template = "bitnet"
     """대화 틀 (chat template)"""
     val: float = DEFAULT_SHARE
-    """학습에서 빼는 몫, kotok encode와 같은 문서 (share held out, the same documents as kotok encode)"""
+    """학습에서 제외할 문서의 비율, kotok encode와 같은 문서 (share held out, the same documents as kotok encode)"""
     sample: float = 1.0
-    """읽을 문서의 몫, 아이디 해시로 고름 (share of documents to learn from, chosen by hash)"""
+    """읽을 문서의 비율, 아이디 해시로 고름 (share of documents to learn from, chosen by hash)"""
     weights: dict[str, float] = field(default_factory=dict)
-    """출처나 종류의 무게: --weights.wiki 2 는 두 번, 0.5 는 절반만 읽음 (weight of a source or kind: read twice, or half of it)"""
+    """출처나 종류별 가중치: --weights.wiki 2 는 두 번, 0.5 는 절반만 읽음 (weight of a source or kind: read twice, or half of it)"""
     gguf: bool = False
-    """llama.cpp 용 vocab.gguf 도 씀 (also write vocab.gguf for llama.cpp)"""
+    """llama.cpp용 vocab.gguf도 저장 (also write vocab.gguf for llama.cpp)"""
 
     def __post_init__(self) -> None:
         check_share(self.val)
@@ -61,6 +63,10 @@ class TrainConfig:
             raise UsageError(f"--vocab-size 가 백만을 넘습니다 (over a million): {self.vocab_size}")
         if not 0 <= self.share <= 1:
             raise UsageError(f"--share 는 0과 1 사이입니다 (must be between 0 and 1): {self.share}")
+        if not 0 < self.count_power <= 1:
+            raise UsageError(
+                f"--count-power 는 0보다 크고 1 이하입니다 (must be above 0, at most 1): {self.count_power}"
+            )
         if self.min_type_count < 1:
             raise UsageError(f"--min-type-count 는 1 이상입니다 (must be 1 or more): {self.min_type_count}")
         wrong = {k: w for k, w in self.weights.items() if not 0 <= w <= MOST_REPEATS}
@@ -212,6 +218,7 @@ def _train_bbpe(
             kiwi=kiwi,
             tick=_ticker(bar),
             base=headers,
+            power=config.count_power,
         )
         if made.tokens < wanted:
             # Stage sizes follow the vocabulary, so the largest one is tried, not only computed.
@@ -228,6 +235,7 @@ def _train_bbpe(
                     kiwi=None,
                     cut=made,
                     base=headers,
+                    power=config.count_power,
                 )
                 if again.tokens >= largest:
                     raise too_large(config.vocab_size, largest + len(CONTROL))
@@ -288,7 +296,7 @@ def too_large(wanted: int, largest: int) -> UserError:
         )
     return UserError(
         f"말뭉치에 비해 어휘가 너무 큽니다 (vocabulary too large for the corpus): {wanted}",
-        f"이 말뭉치로는 가장 큰 값이 (the largest possible is): --fresh --vocab-size {largest}",
+        f"이 말뭉치로 만들 수 있는 가장 큰 어휘 (the largest possible): --fresh --vocab-size {largest}",
     )
 
 

@@ -13,11 +13,11 @@ SYLLABLES = 11_172
 _RUN = re.compile(r"([^\s])\1{7,}", re.S)
 _ODD = {"Cc", "Co", "Cn"}
 KINDS = {
-    "unreachable": "닿지 않음 (its own text encodes otherwise)",
+    "unreachable": "도달 불가 (its own text encodes otherwise)",
     "part": "글자 조각 (piece of a character)",
     "control": "제어·사용자 정의 글자 (control or private characters)",
-    "run": "같은 글자 8번 넘게 (one character 8 times or more)",
-    "long": "40자 넘음 (over 40 characters)",
+    "run": "같은 글자 8번 이상 (one character 8 times or more)",
+    "long": "40자 초과 (over 40 characters)",
     "double": "같은 바이트 (same bytes as another id)",
 }
 """Kinds of suspicious tokens. Byte-level vocabularies need pieces of characters: those are listed, not blamed."""

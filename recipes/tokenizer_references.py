@@ -140,6 +140,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--tok", action="append", default=[], help="내 토크나이저 (yours; NAME=PATH)")
     parser.add_argument("--gold", nargs="+", help="UD 한국어 (UD Korean treebanks)")
     parser.add_argument("--only", nargs="+", choices=list(REFERENCES), default=list(REFERENCES))
+    parser.add_argument(
+        "--max-chars", type=int, default=4_000_000, help="최대 글자 수 (at most so many characters)"
+    )
     parser.add_argument("--kiwi-chars", type=int, default=200_000)
     parser.add_argument("--fresh", action="store_true")
     given = parser.parse_args(arguments)
@@ -156,7 +159,7 @@ def main(arguments: list[str] | None = None) -> int:
             on=given.on,
             gold=given.gold,
             output=given.output / "eval",
-            config=EvalConfig(kiwi_chars=given.kiwi_chars, curve=True),
+            config=EvalConfig(max_chars=given.max_chars, kiwi_chars=given.kiwi_chars, curve=True),
             fresh=given.fresh,
         )
     except UserError as error:

@@ -201,7 +201,7 @@ def test_boundaries_against_people(tok_folder, corpus, tmp_path):
     assert human["sentences"] == 2 and 0 <= human["boundary_recall"] <= 1
     assert human["eojeols_not_judged"] == pytest.approx(1 / 3)
     text = (tmp_path / "e/report.md").read_text()
-    assert "사람이 가른 형태소" in text and "tok" in text
+    assert "사람이 나눈 형태소" in text and "tok" in text
     for bad in ("1\t한\t한\n", "1\t한국\t한국\tX\t_\t_\t0\t_\t_\t_\n# text = 다른 글\n", ""):
         (tmp_path / "bad.conllu").write_text(bad)
         with pytest.raises(UserError, match="CoNLL-U"):

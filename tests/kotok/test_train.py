@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from kodata.doc import Corpus
@@ -233,6 +234,39 @@ def test_staged_learns_inside_morphemes_first(corpus, tmp_path, monkeypatch):
     staged, flat = told.summary["tokenizers"]["a"], told.summary["tokenizers"]["c"]
     assert staged["boundary_precision"] > flat["boundary_precision"] + 0.1 > 0.4
     assert staged["round_trip_failures"] == flat["round_trip_failures"] == 0
+
+
+def test_a_missing_kiwi_model_is_said_in_one_line(tmp_path, monkeypatch):
+    import types
+
+    from kotok.kiwi import load_kiwi
+
+    gone = types.ModuleType("kiwipiepy_model")
+    gone.get_model_path = lambda: str(tmp_path / "gone")
+    monkeypatch.setitem(sys.modules, "kiwipiepy_model", gone)
+    with pytest.raises(UserError, match="model is missing") as error:
+        load_kiwi(1)
+    assert "kiwipiepy_model" in error.value.help and "bbpe" in error.value.help
+
+
+def test_softened_counts_follow_variety(corpus, tmp_path):
+    """Exponent 1 is raw counts; below it a pair of many words wins over a pair of one repeated word."""
+    from kotok.bpe import pack_words
+    from kotok.staged import softened, train_staged
+
+    counts = np.array([1, 2, 100, 10_000])
+    assert softened(counts, 1.0) is counts and softened(counts, 0.5).tolist() == [100, 141, 1000, 10_000]
+    words = pack_words([b"xy", b"aba", b"abc", b"abd"], [9, 3, 2, 2])
+
+    def first(power):
+        return train_staged(words, 257, share=0, min_type_count=1, kiwi=None, power=power).merges[0][:2]
+
+    assert first(1.0) == tuple(b"xy") and first(0.5) == tuple(b"ab")
+    raw, soft = (bbpe([corpus], tmp_path / f"{p}", count_power=p) for p in (1.0, 0.7))
+    assert raw.summary["vocab_size"] == soft.summary["vocab_size"] == 640
+    assert raw.summary["fingerprint"] != soft.summary["fingerprint"]
+    with pytest.raises(UsageError, match="count-power"):
+        TrainConfig(count_power=0.0)
 
 
 def test_token_count_is_what_encoding_gives(corpus, tok):
