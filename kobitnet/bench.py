@@ -39,7 +39,7 @@ class BenchConfig:
     threads: int = 0
     """스레드 수, 0 = 물리 코어 (threads, 0 = physical cores)"""
     head: str = "auto"
-    """출력층 정밀도: auto fp32 bf16 int8 (precision of the output head)"""
+    """출력층 정밀도: auto fp32 bf16 int8; 무작위 모델의 auto는 bf16 (precision of the output head; auto of a random model: bf16)"""
 
     def __post_init__(self) -> None:
         if self.shape not in SHAPES:
@@ -78,7 +78,7 @@ def bench(
         random_engine(
             shape_config(config.shape, config.prompt + config.decode),
             threads=config.threads or None,
-            head=config.head,
+            head="bf16" if config.head == "auto" else config.head,
             seed=seed,
         )
         if model is None
@@ -104,6 +104,7 @@ def bench(
         steps = engine.steps(ids[:16], config.decode + 1)
         next(steps)  # the prompt
         decode_seconds.append(_time(lambda steps=steps: [0 for _ in steps]) / config.decode)  # type: ignore[misc]
+    parts = {} if native is None else decode_parts(engine, ids[:16], config.decode)
     weights = engine.model.nbytes()
     head = engine.model.head_bytes()
     macs = c.layers * (
@@ -122,6 +123,7 @@ def bench(
         "decode_tokens_per_second": 1 / decode,
         "decode_ms": decode * 1e3,
         "decode_gbps": (weights + head) / decode / 1e9,
+        "decode_parts_ms": parts,
         "read_bandwidth_gbps": bandwidth,
         "bandwidth_share": (weights + head) / decode / 1e9 / bandwidth if bandwidth else None,
         "weight_mb": weights / 1e6,
@@ -134,13 +136,39 @@ def bench(
         f"CPU         {engine.isa} · 스레드 (threads) {engine.threads} · 읽기 대역폭 (read bandwidth) {bandwidth or 0:.1f} GB/s",
         f"프롬프트    {summary['prompt_tokens_per_second']:.1f} 토큰/초 · {summary['prompt_gops']:.0f} GOP/s (prompt of {prompt} tokens)",
         f"생성        {summary['decode_tokens_per_second']:.1f} 토큰/초 · {summary['decode_ms']:.2f} ms/토큰 · {summary['decode_gbps']:.1f} GB/s · 대역폭의 {share} (decode, share of bandwidth)",
+        *(
+            [f"그중        {' · '.join(f'{_PARTS[k]} {v:.2f}' for k, v in parts.items())} ms"]
+            if parts
+            else []
+        ),
         f"메모리      {summary['resident_mb']:.0f} MB (resident)",
     ]
     return Result(
         summary=summary,
         lines=lines,
-        report=[blocks.facts("kobitnet bench", {k: _show(v) for k, v in summary.items()})],
+        report=[
+            blocks.facts(
+                "kobitnet bench", {k: _show(v) for k, v in (summary | parts).items() if v is not parts}
+            )
+        ],
     )
+
+
+_PARTS = {
+    "linear": "삼진 행렬 (linears)",
+    "head": "출력층 (head)",
+    "attention": "어텐션 (attention)",
+    "norm": "정규화와 양자화 (norms)",
+    "rest": "나머지 (rest)",
+}
+
+
+def decode_parts(engine: Any, ids: list[int], tokens: int) -> dict[str, float]:
+    """Median milliseconds that each part of decoding one token takes, after the prompt `ids`."""
+    cache = engine.model.cache(len(ids) + tokens)
+    engine._prefill(cache, np.asarray(ids, np.int32))
+    steps = [engine.model.profile(cache, np.asarray(ids[-1:], np.int32)) for _ in range(tokens)]
+    return {name: median(step[name] for step in steps) * 1e3 for name in _PARTS}
 
 
 def shape_config(shape: str, max_len: int) -> ModelConfig:

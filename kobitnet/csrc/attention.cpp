@@ -44,10 +44,7 @@ void attention(const Dims& d, const float* q, const std::vector<Attended>& seque
             const int64_t at = (a->first + first) * width + head * share * dim;
             for (int64_t t = 0; t < tokens; t++)                     // the heads that share these keys are contiguous
                 std::memcpy(qs.data() + t * share * dim, q + at + t * width, (size_t)(share * dim) * sizeof(float));
-            FloatRows kr;
-            kr.f32 = keys_h;
-            kr.stride = dim;
-            k.dot(kr, len, qs.data(), dim, rows, dim, scores.data(), ldp);
+            k.dot(keys_h, dim, len, qs.data(), dim, rows, dim, scores.data(), ldp);
             for (int64_t r = 0; r < rows; r++) {
                 const int64_t seen = a->start + first + r / share + 1;   // causal: keys 0 .. own position
                 float* s = scores.data() + r * ldp;

@@ -19,13 +19,17 @@ constexpr int64_t kMaxColumns = 1 << 18;    // 2^7 * 2^7 * (columns / 4) must st
 
 enum class Activation : int { relu2 = 0, silu = 1 };
 
-// A matrix stored as fp32, bf16 or int8 with one scale a row (rows contiguous); exactly one pointer is set.
-struct FloatRows {
+// A matrix stored as fp32, bf16 or int8 with one scale a row; exactly one pointer is set. Bands of 8 rows lie interleaved by
+// cache lines, [columns / L][8][L] with L elements of 64 bytes: a product reads one stream, not eight. Rows are padded to a
+// multiple of 8, columns to one of L.
+constexpr int64_t kBandRows = 8;
+constexpr int64_t kLine = 64;
+struct BandedRows {
     const float* f32 = nullptr;
     const uint16_t* bf16 = nullptr;
     const int8_t* int8 = nullptr;
     const float* scale = nullptr;           // of int8: value = scale[row] * int8
-    int64_t stride = 0;                     // elements between rows
+    int64_t stride = 0;                     // elements of a row, padding included
 };
 
 struct Kernels {
@@ -41,8 +45,10 @@ struct Kernels {
     void (*gemm)(const uint8_t* codes, int64_t ksteps, const int8_t* xp, int cols, int32_t* acc);
 
     // out[t * ldo + r] = sum_k rows[r][k] * toks[t][k]. The order of additions of one element depends on n only.
-    void (*dot)(FloatRows rows, int64_t n_rows, const float* toks, int64_t ldt, int64_t n_toks, int64_t n,
-                float* out, int64_t ldo);
+    void (*dot)(const float* rows, int64_t stride, int64_t n_rows, const float* toks, int64_t ldt, int64_t n_toks,
+                int64_t n, float* out, int64_t ldo);
+    void (*dot_table)(const BandedRows& rows, int64_t n_rows, const float* toks, int64_t ldt, int64_t n_toks, int64_t n,
+                      float* out, int64_t ldo);
     // out[q][d] = sum_j p[q * ldp + j] * v[j * ldv + d], j ascending.
     void (*weighted_sum)(const float* p, int64_t ldp, int64_t n_q, const float* v, int64_t ldv, int64_t n, int64_t d,
                          float* out, int64_t ldo);

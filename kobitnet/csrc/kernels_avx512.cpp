@@ -20,12 +20,16 @@ inline __m512i join(__m512i a0, __m512i a1, __m512i a2, __m512i a3) {
                             _mm512_add_epi32(_mm512_srai_epi32(a2, 4), _mm512_srai_epi32(a3, 6)));
 }
 
+constexpr int64_t kAhead = 4096;                                     // bytes: a memory access takes as long as these do
+
 // The planes are not shifted down: plane i is summed 4^i times too large and divided at the end, exactly.
 void gemv(const uint8_t* pairs, int64_t col_tiles, const int8_t* x, int32_t* raw) {
     const __m512i m0 = _mm512_set1_epi8(3), m1 = _mm512_set1_epi8(12), m2 = _mm512_set1_epi8(48),
                   m3 = _mm512_set1_epi8((char)192);
     __m512i a0 = _mm512_setzero_si512(), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
     for (int64_t t = 0; t < col_tiles; t++) {
+        __builtin_prefetch(pairs + t * 128 + kAhead);
+        __builtin_prefetch(pairs + t * 128 + kAhead + 64);
         const __m512i u = load512(pairs + t * 128), v = load512(pairs + t * 128 + 64);
         const __m512i x0 = bcast4(x + t * 16), x1 = bcast4(x + t * 16 + 4), x2 = bcast4(x + t * 16 + 8),
                       x3 = bcast4(x + t * 16 + 12);
@@ -98,7 +102,7 @@ void gemm(const uint8_t* codes, int64_t ksteps, const int8_t* xp, int cols, int3
     }
 }
 
-const Kernels table = {"avx512vnni", 12, 4, gemv, unpack, gemm, dot, weighted_sum, softmax, rms_norm, quantize,
+const Kernels table = {"avx512vnni", 12, 4, gemv, unpack, gemm, dot, dot_table, weighted_sum, softmax, rms_norm, quantize,
                        activate, log_sum_exp};
 
 }  // namespace

@@ -32,7 +32,7 @@ void gemm(const uint8_t* codes, int64_t ksteps, const int8_t* xp, int cols, int3
                     acc[c * 32 + r] += codes[s * 128 + 4 * r + j] * xp[(s * cols + c) * 4 + j];
 }
 
-const Kernels table = {"plain", 4, 1, gemv, unpack, gemm, dot, weighted_sum, softmax, rms_norm, quantize, activate,
+const Kernels table = {"plain", 4, 1, gemv, unpack, gemm, dot, dot_table, weighted_sum, softmax, rms_norm, quantize, activate,
                        log_sum_exp};
 
 }  // namespace

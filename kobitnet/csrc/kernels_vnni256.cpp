@@ -116,10 +116,10 @@ void gemm(const uint8_t* codes, int64_t ksteps, const int8_t* xp, int cols, int3
 }
 
 #ifdef KOBITNET_VEX
-const Kernels table = {"avxvnni", 6, 2, gemv, unpack, gemm, dot, weighted_sum, softmax, rms_norm, quantize, activate,
+const Kernels table = {"avxvnni", 6, 2, gemv, unpack, gemm, dot, dot_table, weighted_sum, softmax, rms_norm, quantize, activate,
                        log_sum_exp};
 #else
-const Kernels table = {"avx512vnni-256", 6, 2, gemv, unpack, gemm, dot, weighted_sum, softmax, rms_norm, quantize,
+const Kernels table = {"avx512vnni-256", 6, 2, gemv, unpack, gemm, dot, dot_table, weighted_sum, softmax, rms_norm, quantize,
                        activate, log_sum_exp};
 #endif
 

@@ -5,8 +5,9 @@
 namespace kobitnet {
 namespace {
 
-constexpr int64_t kBlockTiles = 32;                                  // 512 columns: 16 KB of unpacked codes a step
-constexpr int64_t kMaxSteps = 4;                                     // steps that share a pass over the activations
+constexpr int64_t kBlockTiles = 40;                                  // 640 columns: 20 KB of unpacked codes
+constexpr int64_t kPassTokens = 240;                                 // tokens a pass takes: a multiple of every max_cols
+constexpr int64_t kMaxSteps = 4;                                     // steps a task takes: their rows of y lie side by side
 
 Buffer<uint8_t>& code_scratch() { thread_local Buffer<uint8_t> b; return b; }
 Buffer<int32_t>& acc_scratch() { thread_local Buffer<int32_t> b; return b; }
@@ -32,43 +33,46 @@ void pack_activations(const Kernels& k, Quantized& x) {
         for (int64_t g = begin; g < end; g++) {
             const int64_t cols = groups.cols(g);
             int8_t* out = x.packed.data() + g * groups.max_cols * x.stride;
-            for (int64_t c = 0; c < cols; c++) {
-                const int64_t token = g * groups.max_cols + c;
-                const int8_t* in = x.q.data() + token * x.stride;
-                for (int64_t s = 0; s < x.stride / 4; s++) {
-                    if (token < x.m) std::memcpy(out + (s * cols + c) * 4, in + 4 * s, 4);
-                    else std::memset(out + (s * cols + c) * 4, 0, 4);
-                }
+            const int64_t tokens = x.m - g * groups.max_cols < cols ? x.m - g * groups.max_cols : cols;
+            const int8_t* in = x.q.data() + g * groups.max_cols * x.stride;
+            for (int64_t s = 0; s < x.stride / 4; s++, out += 4 * cols) {
+                for (int64_t c = 0; c < tokens; c++) std::memcpy(out + 4 * c, in + c * x.stride + 4 * s, 4);
+                if (tokens < cols) std::memset(out + 4 * tokens, 0, (size_t)(4 * (cols - tokens)));
             }
         }
     });
 }
 
-// Steps first .. first + count - 1 (at most kMaxSteps) for all tokens; emit(step, token, raw[32]). A block of the
-// activations of one group stays in the first-level cache while the codes of all these steps pass.
+// Steps first .. first + count - 1 (at most kMaxSteps) for all tokens; emit(step, token, raw[32]). The codes of a block of
+// one step stay in the first-level cache while the activations of a pass go by; these and the sums stay in the second.
 template <typename Emit>
 void steps_gemm(const Kernels& k, const Ternary& w, const Quantized& x, int64_t first, int64_t count, const Emit& emit) {
     const Groups groups(k, x.m);
+    const int64_t pass = kPassTokens / groups.max_cols, acc_size = pass * groups.max_cols * kStepRows;
     Buffer<uint8_t>& codes = code_scratch();
     Buffer<int32_t>& acc = acc_scratch();
-    const int64_t code_size = kBlockTiles * 4 * 128, acc_size = groups.total() * kStepRows;
-    codes.at_least(count * code_size);
+    codes.at_least(kBlockTiles * 4 * 128);
     acc.at_least(count * acc_size);
-    std::memset(acc.data(), 0, (size_t)(count * acc_size) * sizeof(int32_t));
-    for (int64_t t = 0; t < w.col_tiles; t += kBlockTiles) {
-        const int64_t tiles = t + kBlockTiles < w.col_tiles ? kBlockTiles : w.col_tiles - t;
-        for (int64_t s = 0; s < count; s++)
-            k.unpack(w.step(first + s) + t * kPairBytes, tiles, codes.data() + s * code_size);
-        for (int64_t g = 0; g < groups.count; g++) {
-            const int64_t cols = groups.cols(g);
-            const int8_t* xp = x.packed.data() + g * groups.max_cols * x.stride + t * kTile * cols;
-            for (int64_t s = 0; s < count; s++)
-                k.gemm(codes.data() + s * code_size, tiles * 4, xp, (int)cols,
-                       acc.data() + s * acc_size + g * groups.max_cols * kStepRows);
+    for (int64_t g0 = 0; g0 < groups.count; g0 += pass) {
+        const int64_t g1 = g0 + pass < groups.count ? g0 + pass : groups.count;
+        std::memset(acc.data(), 0, (size_t)(count * acc_size) * sizeof(int32_t));
+        for (int64_t t = 0; t < w.col_tiles; t += kBlockTiles) {
+            const int64_t tiles = t + kBlockTiles < w.col_tiles ? kBlockTiles : w.col_tiles - t;
+            for (int64_t s = 0; s < count; s++) {
+                k.unpack(w.step(first + s) + t * kPairBytes, tiles, codes.data());
+                for (int64_t g = g0; g < g1; g++) {
+                    const int64_t cols = groups.cols(g);
+                    const int8_t* xp = x.packed.data() + g * groups.max_cols * x.stride + t * kTile * cols;
+                    k.gemm(codes.data(), tiles * 4, xp, (int)cols,
+                           acc.data() + s * acc_size + (g - g0) * groups.max_cols * kStepRows);
+                }
+            }
         }
+        const int64_t begin = g0 * groups.max_cols, end = g1 * groups.max_cols < x.m ? g1 * groups.max_cols : x.m;
+        for (int64_t m = begin; m < end; m++)
+            for (int64_t s = 0; s < count; s++)
+                emit(first + s, m, acc.data() + s * acc_size + (m - begin) * kStepRows);
     }
-    for (int64_t s = 0; s < count; s++)
-        for (int64_t m = 0; m < x.m; m++) emit(first + s, m, acc.data() + s * acc_size + m * kStepRows);
 }
 
 template <typename Emit>

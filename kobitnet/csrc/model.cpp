@@ -1,6 +1,7 @@
 #include "model.h"
 #include "threads.h"
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <stdexcept>
@@ -51,6 +52,23 @@ void need(bool ok, const std::string& what) {
     if (!ok) throw std::invalid_argument(what);
 }
 
+// Adds the time since the last lap to a part of the profile, if one is wanted.
+class Stopwatch {
+public:
+    explicit Stopwatch(Profile* profile) : profile_(profile) { if (profile_) last_ = Clock::now(); }
+    void lap(Part part) {
+        if (!profile_) return;
+        const Clock::time_point now = Clock::now();
+        profile_->seconds[(int)part] += std::chrono::duration<double>(now - last_).count();
+        last_ = now;
+    }
+
+private:
+    using Clock = std::chrono::steady_clock;
+    Profile* profile_;
+    Clock::time_point last_;
+};
+
 Workspace& workspace() { thread_local Workspace w; return w; }
 
 }  // namespace
@@ -97,6 +115,25 @@ Model::Model(const Dims& d) : dims(d), blocks((size_t)d.layers) {
     need(d.head_dim > 0 && d.head_dim % 2 == 0, "model: head_dim must be even");
     need(d.heads * d.head_dim == d.hidden, "model: heads * head_dim is not hidden");
     need(d.hidden <= kMaxColumns && d.inter <= kMaxColumns, "model: too wide");
+    auto bytes = [](int64_t rows, int64_t cols) {
+        return (rows + kStepRows - 1) / kStepRows * ((cols + kTile - 1) / kTile) * kPairBytes;
+    };
+    const int64_t kv = d.kv_heads * d.head_dim;
+    try {                                                            // address space only: pages come as matrices do
+        store.resize(d.layers * (2 * bytes(d.hidden, d.hidden) + 2 * bytes(kv, d.hidden) + 2 * bytes(d.inter, d.hidden) +
+                                 bytes(d.hidden, d.inter)));
+    } catch (const std::bad_alloc&) {                                // a size that nothing backs: set() does without
+    }
+}
+
+void Model::set(Linear& layer, Ternary&& w, float scale, std::vector<float>&& bias) {
+    if (w.bytes() <= store.size() - stored) {                        // else it stays where it is: set twice, or misshapen
+        w.move_to(store.data() + stored);
+        stored += w.bytes();
+    }
+    layer.w = std::move(w);
+    layer.scale = scale;
+    layer.bias = std::move(bias);
 }
 
 void Model::check_complete() const {
@@ -124,7 +161,8 @@ void Model::check_complete() const {
 }
 
 void Model::forward(const Span* spans, int64_t n_spans, const int32_t* ids, Want want, const int32_t* targets,
-                    float* out) const {
+                    float* out, Profile* profile) const {
+    Stopwatch watch(profile);
     const Kernels& kn = kernels();
     const Dims& d = dims;
     const int64_t H = d.hidden, I = d.inter, dim = d.head_dim, kv = d.kv_heads * dim;
@@ -165,12 +203,15 @@ void Model::forward(const Span* spans, int64_t n_spans, const int32_t* ids, Want
             w.sin[t * dim / 2 + i] = (float)std::sin((double)angle);
         }
     }
+    watch.lap(Part::rest);
     const int64_t per = std::max<int64_t>(1, m / (4 * thread_count()));
     for (int64_t l = 0; l < d.layers; l++) {
         const Block& b = blocks[(size_t)l];
         norm_quantize(w.hidden.data(), b.input_norm, m, H, d.eps, w.x);
+        watch.lap(Part::norm);
         const LinearOut qkv[3] = {{&b.q, w.q.data(), H}, {&b.k, w.k.data(), kv}, {&b.v, w.v.data(), kv}};
         linear(qkv, 3, w.x);
+        watch.lap(Part::linear);
         parallel_for(m, per, [&](int64_t begin, int64_t end) {
             for (int64_t t = begin; t < end; t++) {
                 const float* cos = w.cos.data() + t * dim / 2;
@@ -190,21 +231,32 @@ void Model::forward(const Span* spans, int64_t n_spans, const int32_t* ids, Want
             w.sequences[(size_t)s].keys = spans[s].cache->keys[(size_t)l].data();
             w.sequences[(size_t)s].values = spans[s].cache->values[(size_t)l].data();
         }
+        watch.lap(Part::rest);
         attention(d, w.q.data(), w.sequences, w.attn.data());
+        watch.lap(Part::attention);
         norm_quantize(w.attn.data(), b.attn_norm, m, H, d.eps, w.x);
+        watch.lap(Part::norm);
         const LinearOut o = {&b.o, w.out.data(), H};
         linear(&o, 1, w.x);
+        watch.lap(Part::linear);
         add(w.hidden.data(), w.out.data(), m, H);
+        watch.lap(Part::rest);
         norm_quantize(w.hidden.data(), b.post_norm, m, H, d.eps, w.x);
+        watch.lap(Part::norm);
         const LinearOut gu[2] = {{&b.gate, w.gate.data(), I}, {&b.up, w.up.data(), I}};
         linear(gu, 2, w.x);
+        watch.lap(Part::linear);
         parallel_for(m, per, [&](int64_t begin, int64_t end) {
             kn.activate(w.gate.data() + begin * I, w.up.data() + begin * I, (end - begin) * I, d.act);
         });
+        watch.lap(Part::rest);
         norm_quantize(w.gate.data(), b.ffn_norm, m, I, d.eps, w.x);
+        watch.lap(Part::norm);
         const LinearOut down = {&b.down, w.out.data(), H};
         linear(&down, 1, w.x);
+        watch.lap(Part::linear);
         add(w.hidden.data(), w.out.data(), m, H);
+        watch.lap(Part::rest);
     }
     for (int64_t s = 0; s < n_spans; s++) spans[s].cache->length += spans[s].m;
     if (want == Want::nothing) return;
@@ -226,12 +278,13 @@ void Model::forward(const Span* spans, int64_t n_spans, const int32_t* ids, Want
         parallel_for((d.vocab + kHeadRows - 1) / kHeadRows, 1, [&](int64_t begin, int64_t end) {
             for (int64_t i = begin; i < end; i++) {
                 const int64_t r0 = i * kHeadRows, n = std::min(kHeadRows, d.vocab - r0);
-                kn.dot(table.rows(r0, H), n, w.attn.data() + token * H, H, tokens, H, logits + r0, d.vocab);
+                kn.dot_table(table.rows(r0), n, w.attn.data() + token * H, H, tokens, H, logits + r0, d.vocab);
             }
         });
     };
     if (want != Want::targets) {
         project(0, rows, out);
+        watch.lap(Part::head);
         return;
     }
     Buffer<float> logits(std::min(m, kTargetTokens) * d.vocab);
@@ -245,6 +298,7 @@ void Model::forward(const Span* spans, int64_t n_spans, const int32_t* ids, Want
             }
         });
     }
+    watch.lap(Part::head);
 }
 
 }  // namespace kobitnet

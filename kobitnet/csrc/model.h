@@ -19,18 +19,19 @@ struct Block {
 
 enum class Stored : int { fp32 = 0, bf16 = 1, int8 = 2 };
 
-// Rows [vocab][hidden] in one of three forms, filled piece by piece.
+// Rows [vocab][hidden] in one of three forms, filled piece by piece, laid out as kernels.h says of BandedRows.
 struct Table {
     Buffer<float> f32;
     Buffer<uint16_t> bf16;
     Buffer<int8_t> int8;
     Buffer<float> scale;                                             // of int8, one a row: absmax / 127
+    int64_t capacity = 0, stride = 0;                                // rows; elements of a row, padding included
     int64_t filled = 0;                                              // rows set so far, in order
 
     void reserve(Stored form, int64_t rows, int64_t hidden);
     // Next rows: fp32 values, or bf16 bits when half is given. Rounded half to even to the form of this table.
     void append(const float* values, const uint16_t* half, int64_t rows, int64_t hidden);
-    FloatRows rows(int64_t first, int64_t hidden) const;
+    BandedRows rows(int64_t first) const;                            // first: a multiple of kBandRows
     void copy_row(int64_t row, int64_t hidden, float* out) const;
     bool empty() const { return f32.size() == 0 && bf16.size() == 0 && int8.size() == 0; }
     int64_t bytes() const { return f32.size() * 4 + bf16.size() * 2 + int8.size() + scale.size() * 4; }
@@ -72,20 +73,28 @@ struct Workspace {
 
 enum class Want { nothing, last, all, targets };
 
+// Seconds of a call by what was done in them.
+enum class Part : int { norm = 0, linear, attention, rest, head };
+struct Profile { double seconds[5] = {}; };
+
 struct Model {
     Dims dims;
     std::vector<Block> blocks;
+    Buffer<uint8_t> store;                                           // tiles of all matrices in the order they are read
+    int64_t stored = 0;                                              // bytes of it in use
     std::vector<float> final_norm, inv_freq;                         // [hidden], [head_dim / 2]
     Table embedding, head;                                           // head empty: tied to the embedding
 
     explicit Model(const Dims& d);
     Model(const Model&) = delete;
     Model(Model&&) = delete;
+    void set(Linear& layer, Ternary&& w, float scale, std::vector<float>&& bias);
     void check_complete() const;
     // Runs the tokens of all spans (ids one after another, m in all) at the positions after their caches, and appends them.
     // out: last [n_spans][vocab], all [m][vocab], targets [m]: log p(target | tokens up to this one), with targets [m].
     // Every number has the same bits whether sequences run together or alone.
-    void forward(const Span* spans, int64_t n_spans, const int32_t* ids, Want want, const int32_t* targets, float* out) const;
+    void forward(const Span* spans, int64_t n_spans, const int32_t* ids, Want want, const int32_t* targets, float* out,
+                 Profile* profile = nullptr) const;
 };
 
 // attention.cpp: q [rows][heads * head_dim] (already rotated), out the same.

@@ -116,7 +116,7 @@ NB_MODULE(_native, m) {
     nb::class_<Weights>(m, "Ternary", "A packed ternary matrix [rows, cols].")
         .def_prop_ro("rows", [](const Weights& w) { return w.t->rows; })
         .def_prop_ro("cols", [](const Weights& w) { return w.t->cols; })
-        .def_prop_ro("nbytes", [](const Weights& w) { return w.t->tiles.size(); })
+        .def_prop_ro("nbytes", [](const Weights& w) { return w.t->bytes(); })
         .def_static("from_values", [](Array<int8_t, 2> w) {
             nb::gil_scoped_release release;
             return Weights{std::make_shared<Ternary>(from_values(w.data(), w.shape(0), w.shape(1)))};
@@ -266,10 +266,8 @@ NB_MODULE(_native, m) {
             check(w.t.use_count() == 1, "set_linear takes the only reference of the matrix");
             std::vector<float> b;
             if (!bias.is_none()) b = floats(nb::cast<Vector>(bias), w.t->rows, "bias");
-            l->w = std::move(*w.t);
+            self.set(*l, std::move(*w.t), scale, std::move(b));
             w.t = std::make_shared<Ternary>();
-            l->scale = scale;
-            l->bias = std::move(b);
         }, "layer"_a, "name"_a, "weights"_a, "scale"_a, "bias"_a.none() = nb::none(), "moves the matrix into the model")
         .def("check_complete", &Model::check_complete)
         .def("cache", [](const Model& self, int64_t tokens) {
@@ -281,7 +279,7 @@ NB_MODULE(_native, m) {
         .def("nbytes", [](const Model& self) {
             int64_t n = 0;
             for (const Block& b : self.blocks)
-                for (const Linear* l : {&b.q, &b.k, &b.v, &b.o, &b.gate, &b.up, &b.down}) n += l->w.tiles.size();
+                for (const Linear* l : {&b.q, &b.k, &b.v, &b.o, &b.gate, &b.up, &b.down}) n += l->w.bytes();
             return n;
         }, "bytes of packed ternary weights")
         .def("forward", [](const Model& self, std::vector<Cache*> caches, std::vector<int64_t> counts,
@@ -299,6 +297,19 @@ NB_MODULE(_native, m) {
             return result;
         }, "caches"_a, "counts"_a, "ids"_a, "want"_a,
            "append counts[i] of the ids to caches[i]; logits [0, sequences or m, vocab] for nothing, last, all")
+        .def("profile", [](const Model& self, Cache& cache, Array<int32_t, 1> ids) {
+            const std::vector<Span> spans = make_spans(self, {&cache}, {(int64_t)ids.shape(0)}, (int64_t)ids.shape(0));
+            Buffer<float> logits(self.dims.vocab);
+            Profile p;
+            {
+                nb::gil_scoped_release release;
+                self.forward(spans.data(), 1, ids.data(), Want::last, nullptr, logits.data(), &p);
+            }
+            nb::dict seconds;
+            const char* names[5] = {"norm", "linear", "attention", "rest", "head"};
+            for (int i = 0; i < 5; i++) seconds[names[i]] = p.seconds[i];
+            return seconds;
+        }, "cache"_a, "ids"_a, "append ids; the seconds of norms, linears, attention, the rest and the head (of the last id)")
         .def("logprobs", [](const Model& self, std::vector<Cache*> caches, std::vector<int64_t> counts,
                             Array<int32_t, 1> ids, Array<int32_t, 1> targets) {
             check(targets.shape(0) == ids.shape(0), "logprobs: ids and targets differ in length");

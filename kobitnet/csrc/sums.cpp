@@ -2,13 +2,20 @@
 // in blocks of blocks, from 8 numbers on (torch's row_sum and multi_row_sum in native/cpu/SumKernel.cpp; its vectors have 8 lanes on every
 // x86-64 and arm64 CPU). Compiled for the base instruction set and without contraction: squares are rounded before they are added.
 #include "sums.h"
-#include <cmath>
 #include <cstring>
 
 namespace kobitnet {
 namespace {
 
 typedef float f8 __attribute__((vector_size(32)));
+
+inline void load(const float* p, f8& v) { std::memcpy(&v, p, sizeof v); }
+inline void load(const uint16_t* p, f8& v) {                         // bf16
+    for (int j = 0; j < 8; j++) {
+        const uint32_t u = (uint32_t)p[j] << 16;
+        std::memcpy((char*)&v + 4 * j, &u, 4);
+    }
+}
 
 // Lanes of vector 0 + vector 1 + ...; at(i, v) sets v to vector i.
 template <typename At>
@@ -35,28 +42,31 @@ inline void cascade(int64_t vectors, const At& at, float* lanes) {
     std::memcpy(lanes, &acc[0][0], 32);
 }
 
-template <typename Value>
-inline float total(int64_t n, const Value& value) {                  // value(i): the number at i
+// Sum of each(x[i]); each takes a vector by reference, so that all lanes are computed at once.
+template <typename E, typename Each>
+inline float total(const E* x, int64_t n, const Each& each) {
     float lanes[8], sum = 0.0f;
-    cascade(n / 8, [&](int64_t i, f8& v) { for (int j = 0; j < 8; j++) v[j] = value(8 * i + j); }, lanes);
-    for (int64_t i = n / 8 * 8; i < n; i++) sum += value(i);
+    cascade(n / 8, [&](int64_t i, f8& v) { load(x + 8 * i, v); each(v); }, lanes);
+    for (int64_t i = n / 8 * 8; i < n; i++) {
+        E last[8] = {x[i]};
+        f8 v;
+        load(last, v);
+        each(v);
+        sum += v[0];
+    }
     for (float lane : lanes) sum += lane;
     return sum;
 }
 
+inline void square(f8& v) { v *= v; }
+inline void magnitude(f8& v) { v = v < 0.0f ? -v : v; }
+
 }  // namespace
 
-float sum_squares(const float* x, int64_t n) { return total(n, [x](int64_t i) { return x[i] * x[i]; }); }
+float sum_squares(const float* x, int64_t n) { return total(x, n, square); }
 
-float sum_abs(const float* w, int64_t n) { return total(n, [w](int64_t i) { return std::fabs(w[i]); }); }
+float sum_abs(const float* w, int64_t n) { return total(w, n, magnitude); }
 
-float sum_abs(const uint16_t* w, int64_t n) {
-    return total(n, [w](int64_t i) {
-        const uint32_t u = (uint32_t)(w[i] & 0x7FFF) << 16;
-        float f;
-        std::memcpy(&f, &u, 4);
-        return f;
-    });
-}
+float sum_abs(const uint16_t* w, int64_t n) { return total(w, n, magnitude); }
 
 }  // namespace kobitnet

@@ -24,7 +24,7 @@ Ternary pack(int64_t rows, int64_t cols, const Code& code) {
     parallel_for(t.steps, 2, [&](int64_t begin, int64_t end) {
         std::vector<uint8_t> line((size_t)t.padded_cols(), 1);       // padding columns keep code 1
         for (int64_t s = begin; s < end; s++) {
-            uint8_t* step = t.tiles.data() + s * t.col_tiles * kPairBytes;
+            uint8_t* step = t.own.data() + s * t.col_tiles * kPairBytes;
             std::memset(step, 0, (size_t)(t.col_tiles * kPairBytes));
             for (int64_t r = 0; r < kStepRows; r++) {                // byte 4 * r of a pair: rows 16.. start at byte 64
                 const int64_t row = s * kStepRows + r;
@@ -59,7 +59,14 @@ Ternary::Ternary(int64_t rows_, int64_t cols_) : rows(rows_), cols(cols_) {
         throw std::invalid_argument("ternary matrix: rows or columns out of range");
     col_tiles = (cols + kTile - 1) / kTile;
     steps = (rows + kStepRows - 1) / kStepRows;
-    tiles.resize(steps * col_tiles * kPairBytes);
+    own.resize(bytes());
+    tiles = own.data();
+}
+
+void Ternary::move_to(uint8_t* place) {
+    std::memcpy(place, tiles, (size_t)bytes());
+    tiles = place;
+    own = Buffer<uint8_t>();
 }
 
 Ternary from_values(const int8_t* w, int64_t rows, int64_t cols) {

@@ -9,11 +9,14 @@ struct Ternary {
     int64_t rows = 0, cols = 0;
     int64_t col_tiles = 0;                                           // ceil(cols / 16)
     int64_t steps = 0;                                               // ceil(rows / 32)
-    Buffer<uint8_t> tiles;                                           // [steps][col_tiles][2][64]
+    Buffer<uint8_t> own;                                             // empty when the tiles lie in a model's store
+    const uint8_t* tiles = nullptr;                                  // [steps][col_tiles][2][64]
 
     Ternary() = default;
-    Ternary(int64_t rows, int64_t cols);                             // shape only, all codes 1 (w = 0)
-    const uint8_t* step(int64_t s) const { return tiles.data() + s * col_tiles * kPairBytes; }
+    Ternary(int64_t rows, int64_t cols);                             // shape only
+    const uint8_t* step(int64_t s) const { return tiles + s * col_tiles * kPairBytes; }
+    int64_t bytes() const { return steps * col_tiles * kPairBytes; }
+    void move_to(uint8_t* place);                                    // copies the tiles there and frees its own
     int64_t padded_cols() const { return col_tiles * kTile; }
 };
 

@@ -26,8 +26,10 @@ inline void relax() {
 #endif
 }
 
-// A job is one word: generation in the high bits, next index in the low 40. A worker takes a range by compare and swap,
-// so one that wakes late finds a closed or newer word and leaves: the caller waits for work in progress only.
+// A job is cut into one slice a thread, so that each walks over memory of its own in order, as prefetchers like it; who is
+// done takes from the slices of others. A slice is one word: generation in the high bits, next index in the low 40. A range
+// is taken by compare and swap, so a worker that wakes late finds closed or newer words and leaves: the caller waits for
+// work in progress only.
 constexpr int kIndexBits = 40;
 constexpr uint64_t kIndexMask = (uint64_t(1) << kIndexBits) - 1;
 constexpr int kSpin = 2000;
@@ -35,10 +37,10 @@ constexpr int kSpin = 2000;
 class Pool {
 public:
     // With fewer threads than asked for when the system gives no more: any number computes the same bits.
-    explicit Pool(int threads) {
+    explicit Pool(int threads) : slices_((size_t)threads) {
         workers_.reserve((size_t)threads - 1);
         try {
-            for (int i = 1; i < threads; i++) workers_.emplace_back([this] { work(); });
+            for (int i = 1; i < threads; i++) workers_.emplace_back([this, i] { work(i); });
         } catch (const std::system_error&) {
         } catch (const std::bad_alloc&) {
         }
@@ -63,43 +65,56 @@ public:
         failure_ = nullptr;
         failed_.store(false, std::memory_order_relaxed);
         generation_ = (generation_ + 1) & 0xFFFFFF;
-        word_.store(generation_ << kIndexBits, std::memory_order_seq_cst);
+        for (int64_t k = 0; k < slices(); k++)
+            slices_[(size_t)k].word.store((generation_ << kIndexBits) | (uint64_t)first(k, n), std::memory_order_seq_cst);
         ticket_.fetch_add(1);
         if (sleepers_.load() > 0) {
             { std::lock_guard<std::mutex> lock(mutex_); }
             wake_.notify_all();
         }
-        take();
+        take_all(0);
         for (int spin = 0; done_.load(std::memory_order_acquire) < n; spin++) {
             if (spin < kSpin) relax();
             else if (spin < 2 * kSpin) std::this_thread::yield();
             else std::this_thread::sleep_for(std::chrono::microseconds(50));
         }
-        word_.store((generation_ << kIndexBits) | kIndexMask, std::memory_order_seq_cst);   // closed
+        for (Slice& slice : slices_)
+            slice.word.store((generation_ << kIndexBits) | kIndexMask, std::memory_order_seq_cst);   // closed
         if (failed_.load()) std::rethrow_exception(failure_);
     }
 
 private:
-    void take() {
-        uint64_t word = word_.load(std::memory_order_acquire);
+    struct alignas(64) Slice { std::atomic<uint64_t> word{kIndexMask}; };
+
+    int64_t slices() const { return (int64_t)slices_.size(); }
+    int64_t first(int64_t k, int64_t n) const { return k * (n / slices()) + (k < n % slices() ? k : n % slices()); }
+
+    void take_all(int64_t own) {
+        for (int64_t i = 0; i < slices(); i++) take((own + i) % slices());
+    }
+
+    void take(int64_t k) {
+        std::atomic<uint64_t>& next = slices_[(size_t)k].word;
+        uint64_t word = next.load(std::memory_order_acquire);
         for (;;) {
             const int64_t begin = (int64_t)(word & kIndexMask);
             if ((word & kIndexMask) == kIndexMask) return;
-            const int64_t n = n_.load(std::memory_order_relaxed), grain = grain_.load(std::memory_order_relaxed);
-            if (begin >= n) return;
-            const int64_t end = begin + grain < n ? begin + grain : n;
-            if (!word_.compare_exchange_weak(word, (word & ~kIndexMask) | (uint64_t)end)) continue;
+            const int64_t last = first(k + 1, n_.load(std::memory_order_relaxed));
+            const int64_t grain = grain_.load(std::memory_order_relaxed);
+            if (begin >= last) return;
+            const int64_t end = begin + grain < last ? begin + grain : last;
+            if (!next.compare_exchange_weak(word, (word & ~kIndexMask) | (uint64_t)end)) continue;
             try {
                 (*body_.load(std::memory_order_relaxed))(begin, end);
             } catch (...) {
                 if (!failed_.exchange(true)) failure_ = std::current_exception();
             }
             done_.fetch_add(end - begin, std::memory_order_release);
-            word = word_.load(std::memory_order_acquire);
+            word = next.load(std::memory_order_acquire);
         }
     }
 
-    void work() {
+    void work(int own) {
         uint64_t seen = 0;
         for (;;) {
             int spin = 0;
@@ -112,12 +127,12 @@ private:
             }
             seen = ticket_.load();
             if (stop_.load()) return;
-            take();
+            take_all(own);
         }
     }
 
     uint64_t generation_ = 0;
-    std::atomic<uint64_t> word_{kIndexMask};
+    std::vector<Slice> slices_;
     std::atomic<const Range*> body_{nullptr};
     std::atomic<int64_t> n_{0}, grain_{1}, done_{0};
     std::atomic<uint64_t> ticket_{0};
