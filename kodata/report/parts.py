@@ -19,7 +19,7 @@ STATUS = {
     "failed": "실패 (failed)",
 }
 """What the status of a run is called."""
-WIDE = 40
+WIDE = 56
 """Characters of a cell from which its column is kept wide enough to read."""
 FOLD = 360
 """Characters of a long sample that stand open; the rest is one click away."""

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from cyclopts import App
+from cyclopts import App, Group
 from cyclopts.config import Dict
 
 from kodata.run.progress import set_quiet
@@ -25,7 +25,7 @@ from kodata.run.usage import Call, explain
 
 COMMON_HELP = (
     "공통 (common): -c/--config 레시피.yaml (recipe) · --json 결과를 JSON 하나로 (one JSON object) · "
-    "-q/--quiet 진행 표시 없음 (no progress) · --debug 오류의 전체 자취 (tracebacks)"
+    "-q/--quiet 진행 표시 없음 (no progress) · --debug 오류의 전체 스택 (tracebacks)"
 )
 
 
@@ -43,12 +43,17 @@ class Tool:
             version=_version,
             version_flags="--version",
             suppress_keyboard_interrupt=False,  # ours says how to resume
+            group_commands=Group("명령 (commands)", sort_key=0),
+            group_arguments=Group("인자 (arguments)", sort_key=1),
+            group_parameters=Group("옵션 (options)", sort_key=2),
         )
+        self.app["--help"].help = "이 도움말 (this page)"
+        self.app["--version"].help = "버전 (version)"
 
     def verb(self, name: str, target: str, help: str) -> None:
-        """Add a verb: ``target`` is "module:function", imported when the verb is called."""
+        """Add a verb: ``target`` is "module:function", imported when the verb is called. Help shows verbs in this order."""
         self.verbs.append(name)
-        self.app.command(target, name=name, help=help, help_epilogue=COMMON_HELP)
+        self.app.command(target, name=name, help=help, help_epilogue=COMMON_HELP, sort_key=len(self.verbs))
 
     def main(self) -> NoReturn:
         """The console script: run and exit."""

@@ -27,7 +27,7 @@ def check_limit(limit: int | None) -> None:
 
 
 Inputs = Annotated[
-    list[str], Parameter(help="입력 파일·폴더·글롭 (input files, folders or globs)", negative=())
+    list[str], Parameter(help="입력 파일·폴더·패턴 (input files, folders or globs)", negative=())
 ]
 Output = Annotated[Path, Parameter(name=["--output", "-o"], help="출력 폴더나 파일 (output folder or file)")]
 Limit = Annotated[
@@ -35,7 +35,7 @@ Limit = Annotated[
     Parameter(
         name=["--limit", "-n"],
         validator=_at_least(1, "--limit"),
-        help="앞에서부터 이만큼만 (only the first N records)",
+        help="앞에서 이만큼만 처리 (only the first N records)",
     ),
 ]
 Workers = Annotated[
@@ -45,16 +45,18 @@ Workers = Annotated[
         help="작업 프로세스 수, 0 = 코어 수 (worker processes, 0 = all cores)",
     ),
 ]
-Seed = Annotated[int, Parameter(validator=_at_least(0, "--seed"), help="난수 씨앗 (random seed)")]
+Seed = Annotated[int, Parameter(validator=_at_least(0, "--seed"), help="난수 시드 (random seed)")]
 DryRun = Annotated[
     bool,
     Parameter(
-        negative=(), help="조금만 해 보고 계획을 보이며 아무것도 쓰지 않음 (show the plan, write nothing)"
+        negative=(), help="조금만 해 보고 계획을 보여 줌, 아무것도 쓰지 않음 (show the plan, write nothing)"
     ),
 ]
 Fresh = Annotated[
     bool,
-    Parameter(negative=(), help="이 도구가 만든 출력을 지우고 새로 (remove this tool's old output first)"),
+    Parameter(
+        negative=(), help="이 도구가 전에 쓴 출력을 지우고 처음부터 (remove this tool's old output first)"
+    ),
 ]
 Flat = Parameter(name="*")
 
