@@ -184,21 +184,25 @@ def run_stage(
 def _finished(job: Job, run: RunFolder, state: dict[str, Any], extra: dict[str, Any]) -> Result:
     """Close the run: stats.json, report.html, four lines."""
     from kobitnet.watch import report, summary
+    from kodata.report.names import label
 
     numbers = {**summary(job, state), **extra}
     facts = {
-        "단계 (stage)": job.stage,
-        "매개변수 (parameters)": f"{numbers['total']:,} (임베딩 밖 {numbers['non_embedding']:,} outside embeddings)",
-        "스텝, 토큰 (steps, tokens)": f"{numbers['steps']:,}, {numbers['tokens']:,}",
         "손실 (loss)": f"{numbers['loss_first']:.4f} → {numbers['loss']:.4f}",
-        "속도 (speed)": f"{numbers['tokens_per_second']:,.0f} tok/s",
+        "매개변수 (parameters)": f"{numbers['total']:,} (임베딩 제외 non-embedding {numbers['non_embedding']:,})",
+        "스텝, 토큰 (steps, tokens)": f"{numbers['steps']:,}, {numbers['tokens']:,}",
+        "속도 (speed)": f"{numbers['tokens_per_second']:,.0f} 토큰/초 (tokens a second)",
         "최대 메모리 (peak memory)": f"{numbers['peak_memory_gb']:.2f} GB",
         **{k: v for k, v in extra.items() if isinstance(v, int | float | str)},
     }
-    for key in ("val_loss", "val_bits_per_byte", "val_accuracy", "val_margin"):
-        if key in numbers:
-            facts[key] = f"{numbers[key]:.4f}"
-    lines = [f"{label}: {value}" for label, value in list(facts.items())[1:5]]
+    held_out = {
+        label(key): f"{numbers[key]:.4f}"
+        for key in ("val_loss", "val_bits_per_byte", "val_accuracy", "val_margin")
+        if key in numbers
+    }
+    lines = [f"{name}: {value}" for name, value in list(facts.items())[:4]]
+    lines[0] += "".join(f" · {name} {value}" for name, value in held_out.items())
+    facts |= held_out
     return run.finish(summary=numbers, report=report(job, state, facts), lines=lines)
 
 
@@ -231,7 +235,7 @@ def plan(stage: Stage[S], device: torch.device) -> Result:
         **sizes,
     }
     lines = [
-        f"모델 (model): {sizes['total']:,}개 매개변수, 임베딩 밖 {sizes['non_embedding']:,} (parameters, outside embeddings)",
+        f"모델 (model): {sizes['total']:,}개 매개변수, 임베딩 제외 {sizes['non_embedding']:,} (parameters, non-embedding)",
         f"데이터 (data): 한 바퀴 {len(job.source):,} 시퀀스 (sequences an epoch), 한 스텝 {tokens:,} 토큰 (tokens a step)",
         f"계획 (plan): {total:,} 스텝 × {seconds:.2f} s ≈ {clock(seconds * total)}, 메모리 (memory) {summary['peak_memory_gb']:.2f} GB",
         "아무것도 쓰지 않았습니다 (dry run: nothing was written)",

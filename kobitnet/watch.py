@@ -114,11 +114,18 @@ def report(job: Job, state: dict[str, Any], facts: dict[str, Any]) -> list[dict[
     curve, val = state["curve"], state.get("val", [])
     out = [blocks.facts("한눈에 (at a glance)", facts)]
     series = {"학습 (train)": _xy(curve, "loss"), "검증 (validation)": _xy(val, "val_loss")}
-    out.append(blocks.lines("손실 (loss)", {k: v for k, v in series.items() if v}, x="스텝 (step)", y="nats"))
-    for key, title in (
-        ("val_bits_per_byte", "검증 바이트당 비트 (validation bits per byte)"),
-        ("margin", "DPO 여유 (reward margin)"),
-        ("accuracy", "DPO 정확도 (chosen above rejected)"),
+    out.append(
+        blocks.lines(
+            "손실 (loss)",
+            {k: v for k, v in series.items() if v},
+            x="스텝 (step)",
+            y="토큰당 nats (nats a token)",
+        )
+    )
+    for key, title, unit in (
+        ("val_bits_per_byte", "검증 바이트당 비트 (validation bits per byte)", "비트/바이트 (bits per byte)"),
+        ("margin", "DPO 마진 (reward margin)", "nats"),
+        ("accuracy", "DPO 정확도, chosen이 이긴 비율 (chosen above rejected)", "비율 (share)"),
     ):
         found = {
             "학습 (train)": _xy(curve, key),
@@ -126,16 +133,17 @@ def report(job: Job, state: dict[str, Any], facts: dict[str, Any]) -> list[dict[
         }
         found = {k: v for k, v in found.items() if v}
         if found:
-            out.append(blocks.lines(title, found, x="스텝 (step)"))
-    out.append(blocks.lines("학습률 (learning rate)", {"lr": _xy(curve, "lr")}, x="스텝 (step)"))
-    out.append(
-        blocks.lines("기울기 노름 (gradient norm)", {"norm": _xy(curve, "grad_norm")}, x="스텝 (step)")
-    )
+            out.append(blocks.lines(title, found, x="스텝 (step)", y=unit))
+    for key, title, name in (
+        ("lr", "학습률 (learning rate)", "학습률 (lr)"),
+        ("grad_norm", "기울기 노름 (gradient norm)", "노름 (norm)"),
+    ):
+        out.append(blocks.lines(title, {name: _xy(curve, key)}, x="스텝 (step)", y=name))
     out += _code_blocks(state)
     if state.get("samples"):
         out.append(
             blocks.samples(
-                "표본 (samples, greedy)",
+                "생성 예, 탐욕 해독 (samples, greedy)",
                 [
                     {"label": s["prompt"], "text": s["text"], "note": f"{s['step']} 스텝 (step)"}
                     for s in state["samples"]
@@ -166,14 +174,22 @@ def _code_blocks(state: dict[str, Any]) -> list[dict[str, Any]]:
         [x["layer"], *(f"{100 * x[k]:.1f}" for k in ("minus", "zero", "plus")), f"{100 * x['flips']:.3f}"]
         for x in rows[-1]["layers"]
     ]
-    return [
+    out = [
         blocks.table(
-            "마지막 부호의 몫 (shares of the codes at the end, %)",
-            ["층 (layer)", "−1", "0", "+1", "한 스텝에 바뀐 몫 (flips a step)"],
+            "학습이 끝났을 때 가중치 값의 비율 (shares of the codes at the end)",
+            ["층 (layer)", "−1, %", "0, %", "+1, %", "한 스텝에 바뀐 비율, % (flips a step)"],
             table,
+        )
+    ]
+    if len(rows) < 2:  # the table says it
+        return out
+    share = "비율 (share)"
+    return [
+        *out,
+        blocks.lines(
+            "한 스텝에 바뀐 가중치의 비율 (codes flipped by one step)", flips, x="스텝 (step)", y=share
         ),
-        blocks.lines("한 스텝에 바뀐 부호의 몫 (codes flipped by one step)", flips, x="스텝 (step)"),
-        blocks.lines("0의 몫 (share of zeros)", zeros, x="스텝 (step)"),
+        blocks.lines("0인 가중치의 비율 (share of zeros)", zeros, x="스텝 (step)", y=share),
     ]
 
 
