@@ -5,10 +5,11 @@ names; unknown top-level keys of an input go into meta. Ids are stable for the l
 A corpus folder holds ``docs/NNNNN.jsonl.zst`` (or ``.jsonl.gz``, ``.jsonl``, ``.parquet``) beside its run files.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -38,19 +39,19 @@ class Document:
         cls, record: Mapping[str, Any], *, file: Path | str = "", line: int | None = None
     ) -> "Document":
         """Read one record. Raises UserError naming file, line and key when ``text`` or ``id`` is not a string."""
+        get = record.get
+        name, text, source, meta = get("id"), get("text"), get("source"), get("meta")
+        if len(record) == 4 and type(name) is type(text) is type(source) is str and type(meta) is dict:
+            return cls(name, text, source, meta.copy())  # as we write it
         for key in ("id", "text"):
-            if not isinstance(record.get(key), str):
+            if not isinstance(get(key), str):
                 raise UserError(
                     f'문서에 문자열 "{key}" 가 없습니다 (document without a string "{key}")',
                     "원자료는 먼저 `kodata clean` 을 거칩니다 (run `kodata clean` on raw data first)",
                     file=file,
                     line=line,
                 )
-        meta = (
-            dict(record.get("meta") or {})
-            if isinstance(record.get("meta"), Mapping) or not record.get("meta")
-            else {}
-        )
+        meta = dict(meta or {}) if isinstance(meta, Mapping) or not meta else {}
         known = ("id", "text", "source", "meta")
         meta.update({key: value for key, value in record.items() if key not in known})
         return cls(record["id"], record["text"], str(record.get("source") or ""), meta)
@@ -80,7 +81,10 @@ class ShardWriter:
     def write(self, record: Document | Mapping[str, Any]) -> None:
         """Write one document, or any JSON-able mapping (dropped records, scores)."""
         value = record.to_dict() if isinstance(record, Document) else record
-        line = self._dumps(value, None, self._options)
+        self.write_line(self._dumps(value, None, self._options))
+
+    def write_line(self, line: bytes) -> None:
+        """Write a line that is JSON already, its end included."""
         self._waiting.append(line)
         self._size += len(line)
         self.count += 1
@@ -149,6 +153,14 @@ def open_lines(path: str | Path) -> Iterator[IO[bytes]]:
         ) from None
 
 
+def read_lines(path: str | Path) -> Iterator[tuple[int, bytes]]:
+    """(line number from 1, line) of a JSONL shard, but for blank lines."""
+    with open_lines(path) as handle:
+        for number, line in enumerate(iter(lambda: handle.readline(MAX_LINE_BYTES), b""), 1):
+            if line.strip():
+                yield number, line
+
+
 def read_records(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """(line number from 1, record) of a JSONL shard or Parquet file. Broken lines raise UserError naming file and line."""
     path = Path(path)
@@ -166,21 +178,29 @@ def read_records(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
         return
     import orjson
 
-    with open_lines(path) as handle:
-        for number, line in enumerate(iter(lambda: handle.readline(MAX_LINE_BYTES), b""), 1):
-            if not line.strip():
-                continue
-            try:
-                record = orjson.loads(line)
-            except orjson.JSONDecodeError as error:
-                raise UserError(
-                    f"JSON이 깨진 줄 (broken JSON line): {error}", file=path, line=number
-                ) from None
-            if not isinstance(record, dict):
-                raise UserError(
-                    f"JSON 객체가 아닌 줄 (line is not a JSON object): {line[:60]!r}", file=path, line=number
-                )
-            yield number, record
+    for number, line in read_lines(path):
+        try:
+            record = orjson.loads(line)
+        except orjson.JSONDecodeError as error:
+            raise UserError(f"JSON이 깨진 줄 (broken JSON line): {error}", file=path, line=number) from None
+        if not isinstance(record, dict):
+            raise UserError(
+                f"JSON 객체가 아닌 줄 (line is not a JSON object): {line[:60]!r}", file=path, line=number
+            )
+        yield number, record
+
+
+def read_rows(path: str | Path, rows: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """Records of some documents of a shard (ascending places from 0). The lines of others are not parsed."""
+    import orjson
+
+    wanted, stop = set(rows), rows[-1] + 1 if rows else 0
+    if str(path).endswith(".parquet"):
+        yield from (r for row, (_, r) in enumerate(islice(read_records(path), stop)) if row in wanted)
+        return
+    for row, (_, line) in enumerate(islice(read_lines(path), stop)):
+        if row in wanted:
+            yield orjson.loads(line)
 
 
 def read_shard(path: str | Path) -> Iterator[Document]:
@@ -222,8 +242,6 @@ class Corpus:
 
     def head(self, n: int = 5) -> list[Document]:
         """The first ``n`` documents."""
-        from itertools import islice
-
         return list(islice(self.documents(), n))
 
     def _repr_html_(self) -> str:

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <numeric>
+#include <unordered_set>
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #define KODATA_X86 1
@@ -184,19 +185,26 @@ void split_bucket(const Signatures& sig, std::size_t large, std::size_t place, s
     }
 }
 
-// Calls visit(band, bucket rows) for every bucket of two or more rows, band by band; split_bands[band] is set
-// where a bucket was split.
+using Keys = std::unordered_set<u64>;
+
+u64 band_key(const u32* signature, std::size_t band, std::size_t rows) {
+    u64 key = mix(GOLDEN * (band + 1));
+    for (std::size_t k = 0; k < rows; ++k) key = mix(key ^ signature[band * rows + k]);
+    return key;
+}
+
+// Calls visit(band, bucket rows) for every bucket of two or more rows whose key lies in the part, band by band;
+// the keys of those that were split are added to `large`.
 template <class Visit>
-void each_bucket(const Signatures& sig, const Bands& shape, std::vector<u8>& split_bands, Visit&& visit) {
-    std::vector<Entry> entries(sig.rows), spare;
+void each_bucket(const Signatures& sig, const Bands& shape, const Part& part, Keys& large, Visit&& visit) {
+    std::vector<Entry> entries, spare;
     std::vector<u32> bucket;
-    split_bands.assign(shape.bands, 0);
+    entries.reserve(sig.rows);
     for (std::size_t band = 0; band < shape.bands; ++band) {
+        entries.clear();
         for (std::size_t i = 0; i < sig.rows; ++i) {
-            const u32* v = sig.values + i * sig.width + band * shape.rows;
-            u64 key = GOLDEN;
-            for (std::size_t k = 0; k < shape.rows; ++k) key = mix(key ^ v[k]);
-            entries[i] = {key, static_cast<u32>(i)};
+            const u64 key = band_key(sig.values + i * sig.width, band, shape.rows);
+            if (key >= part.low && key <= part.high) entries.push_back({key, static_cast<u32>(i)});
         }
         sort_entries(entries, spare);
         for (std::size_t i = 0; i < entries.size();) {
@@ -205,7 +213,7 @@ void each_bucket(const Signatures& sig, const Bands& shape, std::vector<u8>& spl
             if (j - i > 1) {
                 bucket.clear();
                 for (std::size_t k = i; k < j; ++k) bucket.push_back(entries[k].row);
-                if (bucket.size() > shape.large) split_bands[band] = 1;
+                if (bucket.size() > shape.large) large.insert(entries[i].key);
                 split_bucket(sig, shape.large, (band + 1) * shape.rows, 0, bucket,
                              [&](const std::vector<u32>& rows) { visit(band, rows); });
             }
@@ -214,44 +222,125 @@ void each_bucket(const Signatures& sig, const Bands& shape, std::vector<u8>& spl
     }
 }
 
-// Did the two rows meet in a bucket of an earlier band? Then that meeting has already decided about them.
-bool met_before(const u32* a, const u32* b, std::size_t band, std::size_t rows, const std::vector<u8>& split) {
+// Larger buckets of a part do without the question whether two rows met before: where their earlier buckets lie
+// in other parts, no union is known here that would spare them the comparison of all with all.
+constexpr std::size_t FAMILY = 256;
+
+// Did the two rows meet in a bucket of an earlier band that was not split? Then that meeting decides about them.
+bool met_before(const u32* a, const u32* b, std::size_t band, std::size_t rows, const Keys& large) {
     for (std::size_t k = 0; k < band; ++k)
-        if (!split[k] && a[k * rows] == b[k * rows] &&
-            std::memcmp(a + k * rows, b + k * rows, rows * sizeof(u32)) == 0)
+        if (a[k * rows] == b[k * rows] && std::memcmp(a + k * rows, b + k * rows, rows * sizeof(u32)) == 0 &&
+            (large.empty() || large.count(band_key(a, k, rows)) == 0))
             return true;
     return false;
 }
 
-}  // namespace
+// Sets the flag of every row of a bucket that agrees with another one of it.
+class Partners {
+    std::vector<u32> with_, without_;  // rows of the bucket that have a partner, and that have none yet
 
-void flag_candidates(const Signatures& sig, const Bands& shape, u32 min_match, u8* flags) {
-    std::memset(flags, 0, sig.rows);
-    const Matches matches = chosen->matches;
-    std::vector<u8> split;
-    std::vector<u32> with, without;  // rows of the bucket that have a partner, and that have none yet
-    each_bucket(sig, shape, split, [&](std::size_t, const std::vector<u32>& bucket) {
-        with.clear();
-        without.clear();
+public:
+    template <class Agree>
+    void flag(const std::vector<u32>& bucket, u8* flags, Agree&& agree) {
+        with_.clear();
+        without_.clear();
         for (const u32 row : bucket) {
-            const u32* a = sig.values + static_cast<std::size_t>(row) * sig.width;
-            auto agrees = [&](u32 other) {
-                return matches(a, sig.values + static_cast<std::size_t>(other) * sig.width, sig.width) >= min_match;
-            };
-            for (std::size_t k = 0; k < without.size();) {
-                if (!agrees(without[k])) {
+            for (std::size_t k = 0; k < without_.size();) {
+                if (!agree(row, without_[k])) {
                     ++k;
                     continue;
                 }
-                flags[row] = flags[without[k]] = 1;
-                with.push_back(without[k]);
-                without[k] = without.back();
-                without.pop_back();
+                flags[row] = flags[without_[k]] = 1;
+                with_.push_back(without_[k]);
+                without_[k] = without_.back();
+                without_.pop_back();
             }
-            if (!flags[row]) flags[row] = std::any_of(with.begin(), with.end(), agrees);
-            (flags[row] ? with : without).push_back(row);
+            if (!flags[row])
+                flags[row] = std::any_of(with_.begin(), with_.end(), [&](u32 other) { return agree(row, other); });
+            (flags[row] ? with_ : without_).push_back(row);
         }
+    }
+};
+
+}  // namespace
+
+void flag_candidates(const Signatures& sig, const Bands& shape, const Part& part, u32 min_match, u8* flags) {
+    std::memset(flags, 0, sig.rows);
+    const Matches matches = chosen->matches;
+    Keys large(part.large, part.large + part.large_count);
+    Partners partners;
+    each_bucket(sig, shape, part, large, [&](std::size_t band, const std::vector<u32>& bucket) {
+        const bool once = !part.whole() && bucket.size() <= FAMILY;
+        partners.flag(bucket, flags, [&](u32 i, u32 j) {
+            const u32* a = sig.values + static_cast<std::size_t>(i) * sig.width;
+            const u32* b = sig.values + static_cast<std::size_t>(j) * sig.width;
+            return matches(a, b, sig.width) >= min_match && !(once && met_before(a, b, band, shape.rows, large));
+        });
     });
+}
+
+void band_keys(const Signatures& sig, const Bands& shape, u64* keys) {
+    for (std::size_t i = 0; i < sig.rows; ++i)
+        for (std::size_t band = 0; band < shape.bands; ++band)
+            *keys++ = band_key(sig.values + i * sig.width, band, shape.rows);
+}
+
+constexpr std::size_t PLACES = 32;  // two bits each in a word of a sketch
+constexpr u64 ODD_BITS = 0x5555555555555555ull;
+
+std::size_t sketch_words(std::size_t width) { return (width + PLACES - 1) / PLACES; }
+
+void sketches(const Signatures& sig, u64* out) {
+    const std::size_t words = sketch_words(sig.width);
+    std::memset(out, 0, sig.rows * words * sizeof(u64));
+    for (std::size_t i = 0; i < sig.rows; ++i, out += words)
+        for (std::size_t k = 0; k < sig.width; ++k)
+            out[k / PLACES] |= static_cast<u64>(sig.values[i * sig.width + k] & 3u) << (2 * (k % PLACES));
+}
+
+void flag_meetings(const u64* keys, const u64* sketch, std::size_t count, std::size_t width, std::size_t large,
+                   u32 min_match, u8* flags) {
+    std::memset(flags, 0, count);
+    const std::size_t words = sketch_words(width);
+    std::vector<u32> bucket;
+    Partners partners;
+    for (std::size_t i = 0; i < count;) {
+        std::size_t j = i + 1;
+        while (j < count && keys[j] == keys[i]) ++j;
+        if (j - i > large) {
+            std::memset(flags + i, 1, j - i);
+        } else if (j - i > 1) {
+            bucket.resize(j - i);
+            std::iota(bucket.begin(), bucket.end(), static_cast<u32>(i));
+            partners.flag(bucket, flags, [&](u32 a, u32 b) {
+                std::size_t differ = 0;
+                for (std::size_t k = 0; k < words; ++k) {
+                    const u64 x = sketch[a * words + k] ^ sketch[b * words + k];
+                    differ += __builtin_popcountll((x | x >> 1) & ODD_BITS);
+                }
+                return width - differ >= min_match;
+            });
+        }
+        i = j;
+    }
+}
+
+Components::Components(std::size_t count) : parent_(count) {
+    std::iota(parent_.begin(), parent_.end(), std::int64_t{0});
+}
+
+void Components::join(std::int64_t a, std::int64_t b) {
+    auto find = [&](std::int64_t x) {
+        while (parent_[x] != x) x = parent_[x] = parent_[parent_[x]];
+        return x;
+    };
+    a = find(a), b = find(b);
+    parent_[std::max(a, b)] = std::min(a, b);
+}
+
+std::vector<std::int64_t> Components::roots() && {
+    for (std::int64_t& parent : parent_) parent = parent_[parent];  // parents come first, so theirs are roots already
+    return std::move(parent_);
 }
 
 double jaccard(const u64* a, std::size_t na, const u64* b, std::size_t nb) {
@@ -266,7 +355,7 @@ double jaccard(const u64* a, std::size_t na, const u64* b, std::size_t nb) {
     return static_cast<double>(shared) / static_cast<double>(na + nb - shared);
 }
 
-ClusterCounts cluster(const Signatures& sig, const Bands& shape, u32 min_match, const Sets& sets,
+ClusterCounts cluster(const Signatures& sig, const Bands& shape, const Part& part, u32 min_match, const Sets& sets,
                       double threshold, u32* parent) {
     ClusterCounts counts;
     const Matches matches = chosen->matches;
@@ -276,15 +365,15 @@ ClusterCounts cluster(const Signatures& sig, const Bands& shape, u32 min_match, 
         return x;
     };
     auto size = [&](u32 row) { return static_cast<std::size_t>(sets.offsets[row + 1] - sets.offsets[row]); };
-    std::vector<u8> split;
-    auto edge = [&](u32 ra, u32 rb, std::size_t band) {
+    Keys large(part.large, part.large + part.large_count);
+    auto edge = [&](u32 ra, u32 rb, std::size_t band, bool once) {
         const std::size_t na = size(ra), nb = size(rb);
         const double most = static_cast<double>(std::min(na, nb)) / static_cast<double>(std::max(na, nb));
         if (most < threshold) return false;
         const u32* a = sig.values + static_cast<std::size_t>(ra) * sig.width;
         const u32* b = sig.values + static_cast<std::size_t>(rb) * sig.width;
         ++counts.estimated;
-        if (matches(a, b, sig.width) < min_match || met_before(a, b, band, shape.rows, split)) return false;
+        if (matches(a, b, sig.width) < min_match || (once && met_before(a, b, band, shape.rows, large))) return false;
         ++counts.verified;
         if (jaccard(sets.values + sets.offsets[ra], na, sets.values + sets.offsets[rb], nb) < threshold) return false;
         ++counts.edges;
@@ -293,7 +382,8 @@ ClusterCounts cluster(const Signatures& sig, const Bands& shape, u32 min_match, 
     // The rows of a bucket seen so far, by component. A new row is compared with the members of the other groups
     // until one is an edge: a family of copies costs as many comparisons as it has rows, not their square.
     std::vector<std::vector<u32>> groups;
-    each_bucket(sig, shape, split, [&](std::size_t band, const std::vector<u32>& bucket) {
+    each_bucket(sig, shape, part, large, [&](std::size_t band, const std::vector<u32>& bucket) {
+        const bool once = part.whole() || bucket.size() <= FAMILY;
         ++counts.buckets;
         counts.largest_bucket = std::max<u64>(counts.largest_bucket, bucket.size());
         groups.clear();
@@ -306,7 +396,7 @@ ClusterCounts cluster(const Signatures& sig, const Bands& shape, u32 min_match, 
             for (std::size_t g = groups.size(); g-- > 0;) {
                 if (g == home) continue;
                 const bool joined = std::any_of(groups[g].begin(), groups[g].end(),
-                                                [&](u32 other) { return edge(row, other, band); });
+                                                [&](u32 other) { return edge(row, other, band, once); });
                 if (!joined) continue;
                 const u32 pa = find(row), pb = find(groups[g].front());
                 parent[std::max(pa, pb)] = std::min(pa, pb);

@@ -79,12 +79,13 @@ static nb::tuple shingle_sets(nb::list list, std::size_t n) {
     {
         nb::gil_scoped_release release;
         std::vector<u32> chars;
-        std::vector<u64> grams;
+        std::vector<u64> grams, spare;
+        std::vector<std::size_t> places;
         for (const Text& text : texts) {
             compact(text, chars);
             ngrams(chars, n, grams);
             for (u64& g : grams) g = mix(g);
-            std::sort(grams.begin(), grams.end());
+            sort_hashes(grams, spare, places);
             grams.erase(std::unique(grams.begin(), grams.end()), grams.end());
             values.insert(values.end(), grams.begin(), grams.end());
             offsets.push_back(static_cast<std::int64_t>(values.size()));
@@ -99,15 +100,57 @@ static void check_bands(const Array2<u32>& sig, std::size_t bands, std::size_t r
     if (sig.shape(0) >= 0xFFFFFFFFull) throw nb::value_error("too many documents for one table");
 }
 
+static Part part_of(u64 low, u64 high, const Array1<u64>& large) { return {low, high, large.data(), large.shape(0)}; }
+
+// flags u8 [rows], of the buckets with a key in [low, high]; `large`: keys of split buckets
 static nb::object candidates(Array2<u32> sig, std::size_t bands, std::size_t rows, std::size_t large,
-                             u32 min_match) {
+                             u32 min_match, u64 low, u64 high, Array1<u64> large_keys) {
     check_bands(sig, bands, rows, large);
     std::vector<u8> flags(sig.shape(0));
     {
         nb::gil_scoped_release release;
-        flag_candidates({sig.data(), sig.shape(0), sig.shape(1)}, {bands, rows, large}, min_match, flags.data());
+        flag_candidates({sig.data(), sig.shape(0), sig.shape(1)}, {bands, rows, large},
+                        part_of(low, high, large_keys), min_match, flags.data());
     }
     return array(std::move(flags));
+}
+
+// (band keys u64 [n, bands], sketches u64 [n, words])
+static nb::tuple entries(Array2<u32> sig, std::size_t bands, std::size_t rows) {
+    check_bands(sig, bands, rows, 1);
+    const Signatures table{sig.data(), sig.shape(0), sig.shape(1)};
+    std::vector<u64> keys(table.rows * bands), words(table.rows * sketch_words(table.width));
+    {
+        nb::gil_scoped_release release;
+        band_keys(table, {bands, rows, 1}, keys.data());
+        sketches(table, words.data());
+    }
+    return nb::make_tuple(array(std::move(keys), bands), array(std::move(words), sketch_words(table.width)));
+}
+
+// flags u8 [n] of entries sorted by key
+static nb::object meetings(Array1<u64> keys, Array2<u64> sketch, std::size_t width, std::size_t large, u32 min_match) {
+    if (sketch.shape(0) != keys.shape(0) || sketch.shape(1) != sketch_words(width))
+        throw nb::value_error("one sketch of the signature's width for each key");
+    if (large == 0) throw nb::value_error("large must be 1 or more");
+    if (keys.shape(0) >= 0xFFFFFFFFull) throw nb::value_error("too many entries for one part");
+    std::vector<u8> flags(keys.shape(0));
+    {
+        nb::gil_scoped_release release;
+        flag_meetings(keys.data(), sketch.data(), keys.shape(0), width, large, min_match, flags.data());
+    }
+    return array(std::move(flags));
+}
+
+// unions of the pairs [m, 2]
+static void join_pairs(Components& components, Array2<std::int64_t> edges) {
+    if (edges.shape(1) != 2) throw nb::value_error("edges must be [m, 2]");
+    const std::int64_t size = static_cast<std::int64_t>(components.size());
+    const std::int64_t* e = edges.data();
+    for (std::size_t i = 0; i < 2 * edges.shape(0); ++i)
+        if (e[i] < 0 || e[i] >= size) throw nb::value_error("an edge names a row that is not there");
+    nb::gil_scoped_release release;
+    for (std::size_t i = 0; i < edges.shape(0); ++i) components.join(e[2 * i], e[2 * i + 1]);
 }
 
 static void check_sets(const Array1<u64>& values, const Array1<std::int64_t>& offsets, std::size_t rows) {
@@ -121,15 +164,16 @@ static void check_sets(const Array1<u64>& values, const Array1<std::int64_t>& of
 }
 
 static nb::tuple clusters(Array2<u32> sig, std::size_t bands, std::size_t rows, std::size_t large,
-                          u32 min_match, Array1<u64> values, Array1<std::int64_t> offsets, double threshold) {
+                          u32 min_match, Array1<u64> values, Array1<std::int64_t> offsets, double threshold,
+                          u64 low, u64 high, Array1<u64> large_keys) {
     check_bands(sig, bands, rows, large);
     check_sets(values, offsets, sig.shape(0));
     std::vector<u32> parent(sig.shape(0));
     ClusterCounts c;
     {
         nb::gil_scoped_release release;
-        c = cluster({sig.data(), sig.shape(0), sig.shape(1)}, {bands, rows, large}, min_match,
-                    {values.data(), offsets.data()}, threshold, parent.data());
+        c = cluster({sig.data(), sig.shape(0), sig.shape(1)}, {bands, rows, large},
+                    part_of(low, high, large_keys), min_match, {values.data(), offsets.data()}, threshold, parent.data());
     }
     nb::dict counts;
     counts["buckets"] = c.buckets;
@@ -223,6 +267,12 @@ NB_MODULE(_native, m) {
     m.def("shingle_sets", &shingle_sets);
     m.def("candidates", &candidates);
     m.def("clusters", &clusters);
+    m.def("entries", &entries);
+    m.def("meetings", &meetings);
+    nb::class_<Components>(m, "Components")
+        .def(nb::init<std::size_t>())
+        .def("join", &join_pairs)
+        .def("roots", [](Components& components) { return array(std::move(components).roots()); });
     m.def("jaccards", &jaccards);
     m.def("surely_nfc", [](u32 c) { return surely_nfc(c); });
     nb::class_<OverlapIndex>(m, "OverlapIndex").def("search", &overlaps);

@@ -1,5 +1,7 @@
 #include "shingle.hpp"
 
+#include <algorithm>
+
 namespace kodata {
 
 template <class T>
@@ -37,6 +39,33 @@ void ngrams(const std::vector<u32>& chars, std::size_t n, std::vector<u64>& out)
         h = h * SHINGLE_BASE + (chars[i] + 1u) - (chars[i - n] + 1u) * out_power;
         out[i - n + 1] = h;
     }
+}
+
+void sort_hashes(std::vector<u64>& values, std::vector<u64>& spare, std::vector<std::size_t>& places) {
+    constexpr std::size_t FEW = 24;  // a fuller bin holds repeats of a hash
+    unsigned bits = 1;
+    while ((values.size() >> bits) > 1 && bits < 24) ++bits;
+    const unsigned shift = 64 - bits;
+    places.assign((std::size_t{1} << bits) + 1, 0);
+    for (const u64 v : values) ++places[(v >> shift) + 1];
+    for (std::size_t i = 1; i < places.size(); ++i) places[i] += places[i - 1];
+    spare.resize(values.size());
+    for (const u64 v : values) spare[places[v >> shift]++] = v;  // places[b] is now the end of bin b
+    std::size_t begin = 0;
+    for (std::size_t bin = 0; bin + 1 < places.size(); begin = places[bin++]) {
+        const std::size_t end = places[bin];
+        if (end - begin > FEW) {
+            std::sort(spare.begin() + begin, spare.begin() + end);
+            continue;
+        }
+        for (std::size_t i = begin + 1; i < end; ++i) {
+            const u64 v = spare[i];
+            std::size_t k = i;
+            for (; k > begin && spare[k - 1] > v; --k) spare[k] = spare[k - 1];
+            spare[k] = v;
+        }
+    }
+    values.swap(spare);
 }
 
 }  // namespace kodata

@@ -63,4 +63,8 @@ bool compact(const Text& text, std::vector<u32>& out);
 // A text shorter than n has one gram, itself; an empty text has none.
 void ngrams(const std::vector<u32>& chars, std::size_t n, std::vector<u64>& out);
 
+// Ascending order of mixed hashes: those are uniform, so dealt by their upper bits into as many bins as there are
+// values each stands next to its place. `spare` and `places` are room to be used again.
+void sort_hashes(std::vector<u64>& values, std::vector<u64>& spare, std::vector<std::size_t>& places);
+
 }  // namespace kodata

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -108,17 +109,31 @@ def shingle_sets(texts: Sequence[str], n: int) -> tuple[U64, I64]:
     return np.concatenate([*sets, np.zeros(0, np.uint64)]), offsets
 
 
-def buckets(sig: U32, bands: int, rows: int, large: int) -> Iterator[list[int]]:
-    """Rows that agree in all places of a band, for every band; only groups of two or more.
+def band_keys(sig: U32, bands: int, rows: int) -> U64:
+    """keys [docs, bands]: the bucket of each document in each band; the band is part of the key."""
+    keys = np.empty((len(sig), bands), np.uint64)
+    for band in range(bands):
+        key = np.full(len(sig), mix_int(GOLDEN * (band + 1) & _M64), np.uint64)
+        for place in range(band * rows, (band + 1) * rows):
+            key = mix(key ^ sig[:, place].astype(np.uint64))
+        keys[:, band] = key
+    return keys
+
+
+def buckets(
+    sig: U32, bands: int, rows: int, large: int, low: int = 0, high: int = _M64
+) -> Iterator[list[int]]:
+    """Rows with the same key in [low, high], for every band; only groups of two or more.
 
     A group of more than `large` rows is split by the values in the places that follow the band, one place at
     a time, at most MAX_SPLITS of them.
     """
+    keys = band_keys(sig, bands, rows)
     for band in range(bands):
-        groups: dict[bytes, list[int]] = {}
-        part = np.ascontiguousarray(sig[:, band * rows : (band + 1) * rows])
-        for i in range(len(part)):
-            groups.setdefault(part[i].tobytes(), []).append(i)
+        groups: dict[int, list[int]] = {}
+        for i, key in enumerate(keys[:, band].tolist()):
+            if low <= key <= high:
+                groups.setdefault(key, []).append(i)
         for group in groups.values():
             if len(group) > 1:
                 yield from _split(sig, group, (band + 1) * rows, large, 0)
@@ -140,15 +155,70 @@ def _agree(sig: U32, i: int, j: int) -> int:
     return int((sig[i] == sig[j]).sum())
 
 
-def candidates(sig: U32, bands: int, rows: int, large: int, min_match: int) -> npt.NDArray[np.uint8]:
-    """1 for every row that shares a bucket with another whose signature agrees in at least `min_match` places."""
+def candidates(
+    sig: U32, bands: int, rows: int, large: int, min_match: int, low: int, high: int, large_keys: U64
+) -> npt.NDArray[np.uint8]:
+    """1 for every row that shares a bucket of the part with another whose signature agrees in at least `min_match` places.
+
+    The native core leaves out pairs that meet in another part too (all keys but `large_keys`): fewer flags there, the same
+    edges over all parts.
+    """
     flags = np.zeros(len(sig), np.uint8)
-    for group in buckets(sig, bands, rows, large):
+    for group in buckets(sig, bands, rows, large, low, high):
         for k, i in enumerate(group):
             for j in group[k + 1 :]:
                 if not (flags[i] and flags[j]) and _agree(sig, i, j) >= min_match:
                     flags[i] = flags[j] = 1
     return flags
+
+
+def entries(sig: U32, bands: int, rows: int) -> tuple[U64, U64]:
+    """(band keys [docs, bands], sketches [docs, words]): the lower two bits of every place, 32 places a word."""
+    words = -(-sig.shape[1] // 32)
+    out = np.zeros((len(sig), words), np.uint64)
+    for place in range(sig.shape[1]):
+        out[:, place // 32] |= (sig[:, place].astype(np.uint64) & np.uint64(3)) << np.uint64(2 * (place % 32))
+    return band_keys(sig, bands, rows), out
+
+
+def meetings(keys: U64, sketch: U64, width: int, large: int, min_match: int) -> npt.NDArray[np.uint8]:
+    """1 for every entry (sorted by key) that may have a partner in its bucket, and for all of a bucket of more than `large`."""
+    flags = np.zeros(len(keys), np.uint8)
+    edges = [0, *(np.flatnonzero(keys[1:] != keys[:-1]) + 1).tolist(), len(keys)]
+    for start, end in pairwise(edges):
+        if end - start > large:
+            flags[start:end] = 1
+        for i in range(start, end if end - start <= large else start):
+            for j in range(start, i):
+                x = sketch[i] ^ sketch[j]
+                differ = (x | x >> np.uint64(1)) & np.uint64(0x5555555555555555)
+                if width - sum(bin(word).count("1") for word in differ.tolist()) >= min_match:
+                    flags[i] = flags[j] = 1
+    return flags
+
+
+class Components:
+    """Union-find over `count` numbers; the smaller root becomes the parent."""
+
+    def __init__(self, count: int) -> None:
+        self.parent = list(range(count))
+
+    def find(self, x: int) -> int:
+        """The smallest number of the component of x."""
+        while self.parent[x] != x:
+            self.parent[x] = self.parent[self.parent[x]]
+            x = self.parent[x]
+        return x
+
+    def join(self, edges: I64) -> None:
+        """Unions of the pairs [m, 2]."""
+        for a, b in edges.tolist():
+            low, high = sorted((self.find(a), self.find(b)))
+            self.parent[high] = low
+
+    def roots(self) -> I64:
+        """The smallest number of each one's component; the native core gives its memory away here."""
+        return np.array([self.find(x) for x in range(len(self.parent))], np.int64)
 
 
 def jaccard(values: U64, offsets: I64, i: int, j: int) -> float:
@@ -166,22 +236,27 @@ def jaccards(values: U64, offsets: I64, pairs: I64) -> npt.NDArray[np.float64]:
 
 
 def clusters(
-    sig: U32, bands: int, rows: int, large: int, min_match: int, values: U64, offsets: I64, threshold: float
+    sig: U32,
+    bands: int,
+    rows: int,
+    large: int,
+    min_match: int,
+    values: U64,
+    offsets: I64,
+    threshold: float,
+    low: int,
+    high: int,
+    large_keys: U64,
 ) -> tuple[U32, dict[str, int]]:
-    """(smallest row of each row's component [docs], counts).
+    """(smallest row of each row's component [docs], counts), over the buckets with keys in [low, high].
 
-    An edge: the same bucket of some band, `min_match` agreeing places, exact Jaccard >= threshold.
+    An edge: the same bucket of some band, `min_match` agreeing places, exact Jaccard >= threshold. Rows with
+    empty sets have none. `large_keys` only spares the native core comparisons.
     """
-    parent = list(range(len(sig)))
+    joined = Components(len(sig))
+    find = joined.find
     counts = dict.fromkeys(("buckets", "largest_bucket", "estimated", "verified", "edges"), 0)
-
-    def find(x: int) -> int:
-        while parent[x] != x:
-            parent[x] = parent[parent[x]]
-            x = parent[x]
-        return x
-
-    for group in buckets(sig, bands, rows, large):
+    for group in buckets(sig, bands, rows, large, low, high):
         counts["buckets"] += 1
         counts["largest_bucket"] = max(counts["largest_bucket"], len(group))
         for k, i in enumerate(group):
@@ -196,9 +271,8 @@ def clusters(
                 counts["verified"] += 1
                 if jaccard(values, offsets, i, j) >= threshold:
                     counts["edges"] += 1
-                    low, high = sorted((find(i), find(j)))
-                    parent[high] = low
-    return np.array([find(i) for i in range(len(sig))], dtype=np.uint32), counts
+                    joined.join(np.array([[i, j]]))
+    return joined.roots().astype(np.uint32), counts
 
 
 class OverlapIndex:

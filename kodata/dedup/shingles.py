@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from types import ModuleType
 
 import numpy as np
+import numpy.typing as npt
 
 from kodata.dedup import reference
 from kodata.dedup.reference import I64, U32, U64
@@ -21,6 +23,19 @@ CANDIDATE_RECALL = 0.999
 """A pair exactly at the threshold meets in a bucket with at least this probability."""
 ESTIMATE_MARGIN = 4.5
 """Pairs whose estimate lies this many standard deviations under the threshold are not verified."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The buckets to look at: those with a key in [low, high]."""
+
+    low: int = 0
+    high: int = (1 << 64) - 1
+    large: U64 = field(default_factory=lambda: np.zeros(0, np.uint64))
+    """Keys of split buckets, of all parts: two rows that met in an unsplit bucket elsewhere are left to that part."""
+
+
+WHOLE = Part()
 
 
 def backend() -> ModuleType:
@@ -46,6 +61,24 @@ def signatures(texts: list[str], n: int) -> tuple[U32, U64, I64]:
 def shingle_sets(texts: list[str], n: int) -> tuple[U64, I64]:
     """(hashes, offsets [docs + 1]): sorted distinct shingle hashes of each text."""
     return backend().shingle_sets(nfc(texts), n)
+
+
+def candidates(minima: U32, threshold: float, part: Part = WHOLE) -> npt.NDArray[np.uint8]:
+    """1 for every row that may have an edge in a bucket of the part."""
+    shape = (*lsh_shape(threshold, minima.shape[1]), LARGE_BUCKET, min_match(threshold, minima.shape[1]))
+    return backend().candidates(minima, *shape, part.low, part.high, part.large)
+
+
+def clusters(
+    minima: U32, values: U64, offsets: I64, threshold: float, part: Part = WHOLE
+) -> tuple[U32, dict[str, int]]:
+    """(smallest row of each row's component, counts) over the edges in buckets of the part.
+
+    An edge: the same bucket, enough agreeing places, exact Jaccard >= threshold. Over parts that cover all keys
+    the components join to those of the whole.
+    """
+    shape = (*lsh_shape(threshold, minima.shape[1]), LARGE_BUCKET, min_match(threshold, minima.shape[1]))
+    return backend().clusters(minima, *shape, values, offsets, threshold, part.low, part.high, part.large)
 
 
 def jaccard(a: str, b: str, n: int = 5) -> float:

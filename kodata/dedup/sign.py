@@ -2,104 +2,106 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import orjson
 
 from kodata.dedup import shingles
-from kodata.dedup.reference import I64, U32, U64
-from kodata.doc import Document, read_shard
-from kodata.run.files import atomic_open
+from kodata.dedup.arrays import I64, by_shard, open_arrays, pack, save_arrays
+from kodata.dedup.config import DedupConfig
+from kodata.dedup.plan import load_plan
+from kodata.dedup.reference import U32, U64
+from kodata.doc import Document, read_records
 
+FIELDS = ("id", "text", "source", "meta")
+Item = TypeVar("Item")
 BATCH_CHARS = 8_000_000
 """Texts held at once while a shard is read; a single longer document is a batch of its own."""
 
 
-@dataclass(frozen=True, slots=True)
-class SignTask:
-    """One shard to sign: where it is, where its signatures go, and the settings that matter."""
-
-    shard: Path
-    out: Path
-    limit: int | None
-    ngram: int
-    against: Path | None
-    against_ngram: int
-    against_overlap: float
-
-
-@dataclass(slots=True)
-class Signed:
-    """What stage 1 knows of one shard's documents, in order, but for the signatures themselves (`minima`)."""
-
-    digests: U64
-    lengths: I64
-    """Characters without white space."""
-    raw_lengths: I64
-    """Characters."""
-    ids: list[str]
-    sources: list[str]
-    dates: list[str]
-    copies: list[int]
-    """How many documents each stands for (more than 1 after an earlier dedup)."""
-    hits: list[dict[str, Any]]
-    """Contaminated documents: {"row", "field", "overlap"}."""
-
-
-def sign_shard(task: SignTask) -> tuple[int, int]:
-    """Sign one shard into `task.out`; returns (documents, characters)."""
-    search = _searcher(task)
+def sign_shard(out: str, shard: int) -> None:
+    """Sign one shard. The file: minima [docs, PERMUTATIONS], digests [docs, 2], lengths (characters without white space),
+    raw_lengths, copies (documents each stands for), sources (index in words), ids and dates packed; the digests once more, sorted,
+    with their rows, without contaminated documents; words: {"sources", "hits": [{"row", "field", "overlap"}], "plain" (every line
+    has the fields of the contract in its order, so that it can be written again as it stands)}."""
+    plan = load_plan(out)
+    search = _searcher(plan.against, plan.config)
     minima: list[U32] = [np.zeros((0, shingles.PERMUTATIONS), np.uint32)]
     digests: list[U64] = [np.zeros((0, 2), np.uint64)]
     lengths: list[I64] = [np.zeros(0, np.int64)]
     raw_lengths: list[int] = []
-    names: list[tuple[str, str, str, int]] = []
+    ids: list[str] = []
+    dates: list[str] = []
+    copies: list[int] = []
+    source_of: list[int] = []
+    sources: dict[str, int] = {}
     hits: list[dict[str, Any]] = []
-    for batch in batches(read_shard(task.shard), task.limit):
+    path = plan.shards[shard]
+    plain = path.suffix != ".parquet"
+
+    def documents() -> Iterator[Document]:
+        nonlocal plain
+        for line, record in islice(read_records(path), plan.limits[shard]):
+            plain = plain and tuple(record) == FIELDS
+            yield Document.from_dict(record, file=path, line=line)
+
+    for batch in batches(documents(), lambda document: document.text):
         texts = [document.text for document in batch]
-        part = shingles.signatures(texts, task.ngram)
-        minima.append(part[0])
+        part = shingles.signatures(texts, plan.config.ngram)
+        if plan.config.near:
+            minima.append(part[0])
         digests.append(part[1])
         lengths.append(part[2])
+        hits += search(texts, len(ids))
         raw_lengths += map(len, texts)
-        hits += search(texts, len(names))
-        names += [
-            (d.id, d.source or task.shard.name, str(d.meta.get("date") or ""), copies_of(d)) for d in batch
-        ]
-    words = orjson.dumps({"names": names, "hits": hits})
-    with atomic_open(task.out, "wb") as out:
-        np.savez(
-            out,
-            minima=np.concatenate(minima),
-            digests=np.concatenate(digests),
-            lengths=np.concatenate(lengths),
-            raw_lengths=np.array(raw_lengths, np.int64),
-            words=np.frombuffer(words, np.uint8),
-        )
-    return len(names), int(sum(part.sum() for part in lengths))
+        for document in batch:
+            ids.append(document.id)
+            dates.append(str(document.meta.get("date") or ""))
+            copies.append(copies_of(document))
+            source_of.append(sources.setdefault(document.source or path.name, len(sources)))
+    whole = np.concatenate(digests)
+    kept = np.ones(len(ids), bool)
+    kept[[hit["row"] for hit in hits]] = False
+    rows = np.flatnonzero(kept)
+    rows = rows[np.lexsort((whole[rows, 1], whole[rows, 0]))]
+    id_bytes, id_ends = pack(ids)
+    date_bytes, date_ends = pack(dates)
+    save_arrays(
+        plan.file("signed", shard),
+        minima=np.concatenate(minima),
+        digests=whole,
+        lengths=np.concatenate(lengths),
+        raw_lengths=np.array(raw_lengths, np.int64),
+        copies=np.array(copies, np.int64),
+        sources=np.array(source_of, np.uint32),
+        ids=id_bytes,
+        id_ends=id_ends,
+        dates=date_bytes,
+        date_ends=date_ends,
+        sorted_high=whole[rows, 0],
+        sorted_low=whole[rows, 1],
+        sorted_rows=rows.astype(np.uint32),
+        words=np.frombuffer(orjson.dumps({"sources": list(sources), "hits": hits, "plain": plain}), np.uint8),
+    )
 
 
-def load_signed(path: Path) -> Signed:
-    """Read back what `sign_shard` wrote, without the signatures, which are large."""
-    with np.load(path, allow_pickle=False) as data:
-        words = orjson.loads(data["words"].tobytes())
-        names = words["names"]
-        return Signed(
-            data["digests"],
-            data["lengths"],
-            data["raw_lengths"],
-            [n[0] for n in names],
-            [n[1] for n in names],
-            [n[2] for n in names],
-            [n[3] for n in names],
-            words["hits"],
-        )
+def words_of(signed: dict[str, Any]) -> dict[str, Any]:
+    """{"sources", "hits", "plain"} of an opened file of `sign_shard`."""
+    return orjson.loads(signed["words"].tobytes())
+
+
+def minima_of(out: str, numbers: I64, starts: I64) -> U32:
+    """Signatures [n, PERMUTATIONS] of some documents, ascending numbers."""
+    plan = load_plan(out)
+    found = np.empty((len(numbers), shingles.PERMUTATIONS), np.uint32)
+    for shard, part, rows in by_shard(numbers, starts):
+        found[part] = open_arrays(plan.file("signed", shard))["minima"][rows]
+    return found
 
 
 def copies_of(document: Document) -> int:
@@ -108,13 +110,13 @@ def copies_of(document: Document) -> int:
     return copies if isinstance(copies, int) and 0 < copies < 1 << 62 else 1
 
 
-def batches(documents: Iterator[Document], limit: int | None) -> Iterator[list[Document]]:
-    """Documents in lists of about BATCH_CHARS characters."""
-    batch: list[Document] = []
+def batches(items: Iterator[Item], text: Callable[[Item], str]) -> Iterator[list[Item]]:
+    """Items in lists of about BATCH_CHARS characters."""
+    batch: list[Item] = []
     chars = 0
-    for document in islice(documents, limit):
-        batch.append(document)
-        chars += len(document.text)
+    for item in items:
+        batch.append(item)
+        chars += len(text(item))
         if chars >= BATCH_CHARS:
             yield batch
             batch, chars = [], 0
@@ -127,17 +129,17 @@ def _index(fields: Path, n: int) -> Any:
     return shingles.backend().overlap_index(shingles.nfc(orjson.loads(fields.read_bytes())["texts"]), n)
 
 
-def _searcher(task: SignTask) -> Any:
+def _searcher(fields: Path | None, config: DedupConfig) -> Callable[[list[str], int], list[dict[str, Any]]]:
     """(texts, first row) -> the worst hit of each document that holds enough of an evaluation text."""
-    if task.against is None:
+    if fields is None:
         return lambda texts, first: []
-    index = _index(task.against, task.against_ngram)
+    index = _index(fields, config.against_ngram)
 
     def search(texts: list[str], first: int) -> list[dict[str, Any]]:
         worst: dict[int, tuple[float, int, int]] = {}
         for document, field, found, total in index.search(shingles.nfc(texts)).tolist():
             hit = (found / total, total, -field)
-            if hit[0] >= task.against_overlap and hit > worst.get(document, (0.0, 0, 0)):
+            if hit[0] >= config.against_overlap and hit > worst.get(document, (0.0, 0, 0)):
                 worst[document] = hit
         return [
             {"row": first + document, "field": -field, "overlap": overlap}

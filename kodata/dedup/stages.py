@@ -1,13 +1,17 @@
-"""The stages as resumable files in the run folder: each result is written whole, and found again.
+"""The stages of a run, in order, each done where the plan says and found again when the run goes on.
 
-Per shard, here or on a cluster: signatures; shingle sets of candidates; keys of passages; documents. In one task, the command's:
-clusters, and the merge of passage keys.
+Every result is a file that is whole or not there. A stage is a function of (run folder, number) over shards, parts or slices; the
+same numbers run here, as a Slurm array or on Ray. What fits in one memory (one part) the command does itself between
+the stages over shards; with more parts those are units too, and only the union of edges is the command's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,84 +19,34 @@ from typing import Any
 import numpy as np
 import orjson
 
-from kodata.dedup import shingles
-from kodata.dedup.cluster import AGAINST, EXACT, KEEP, NEAR, Catalogue, Outcome, catalogue, decide
-from kodata.dedup.config import DedupConfig
-from kodata.dedup.filter import FilterTask, filter_shard
+from kodata.dedup.arrays import open_arrays, strings_at
+from kodata.dedup.choose import KEEP, choose_copies
+from kodata.dedup.components import join_parts, slices_of
+from kodata.dedup.filter import decisions_of, filter_shard, tables_of
+from kodata.dedup.memory import memory_for, sizes_for
+from kodata.dedup.near import find_buckets, find_edges, write_entries, write_sets
 from kodata.dedup.parallel import run_tasks
-from kodata.dedup.passages import Kind, Table, keys_of, merge_keys, passes, trim, write_keys
-from kodata.dedup.reference import I64, U32, U64
-from kodata.dedup.sign import SignTask, batches, load_signed, sign_shard
+from kodata.dedup.passages import Kind, keys_of, merge_keys, passes, trim, write_keys
+from kodata.dedup.plan import Layout, Plan, load_layout, load_plan
+from kodata.dedup.reference import U64
+from kodata.dedup.sign import sign_shard, words_of
+from kodata.dedup.texts import find_equal
 from kodata.doc import read_shard
 from kodata.pipeline.where import ClusterConfig, ExecutorName
-from kodata.run.files import atomic_open
+from kodata.run.files import atomic_json, atomic_open
 from kodata.run.progress import progress
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """Everything the stages need to know; the same plan gives the same files."""
+class Place:
+    """Where units run, and with how much memory; nothing here changes an output."""
 
-    shards: list[Path]
-    limits: list[int | None]
-    """Documents to take of each shard, None for all."""
-    out: Path
-    config: DedupConfig
-    against: Path | None
-    """File of evaluation texts: {"texts", "places"}."""
     workers: int
     """Processes here, or units at a time on a cluster (0 = no limit there)."""
     executor: ExecutorName = "local"
     cluster: ClusterConfig = field(default_factory=ClusterConfig)
-
-    @property
-    def work(self) -> Path:
-        """Stage results, removed when the run is done."""
-        return self.out / "work"
-
-    def signed(self, index: int) -> Path:
-        """Stage 1's file of one shard."""
-        return self.work / f"signed-{index:05d}.npz"
-
-    def sets(self, index: int) -> Path:
-        """Shingle sets of one shard's candidates."""
-        return self.work / f"sets-{index:05d}.npz"
-
-    def rows(self, index: int) -> Path:
-        """Which of one shard's documents are candidates."""
-        return self.work / f"rows-{index:05d}.npy"
-
-    def keys(self, index: int, kind: Kind) -> Path:
-        """Keys of one shard's passages."""
-        return self.work / f"{kind}-{index:05d}.npy"
-
-    def table(self, kind: Kind) -> Path:
-        """Keys of passages that several documents have."""
-        return self.work / f"{kind}.npy"
-
-    def trimmed(self, index: int) -> Path:
-        """What was cut out of one shard's documents."""
-        return self.out / "trimmed" / f"{index:05d}.jsonl.zst"
-
-    def cut(self, index: int) -> Path:
-        """Numbers of what was cut out of one shard."""
-        return self.work / f"cut-{index:05d}.json"
-
-    def origins(self, index: int) -> Path:
-        """Which documents one shard's cut passages first stood in."""
-        return self.work / f"origins-{index:05d}.npy"
-
-    def decisions(self, index: int) -> Path:
-        """Stage 2's file of one shard."""
-        return self.work / f"decisions-{index:05d}.npz"
-
-    def docs(self, index: int) -> Path:
-        """Stage 3's output of one shard."""
-        return self.out / "docs" / f"{index:05d}.jsonl.zst"
-
-    def dropped(self, index: int) -> Path:
-        """Where stage 3 puts what it removed of one shard."""
-        return self.out / "dropped" / f"{index:05d}.jsonl.zst"
+    memory: float = 0.0
+    """GB, 0 = half of this machine, or one unit of the cluster."""
 
 
 class Sent(Exception):
@@ -105,17 +59,18 @@ class Sent(Exception):
 
 def run_stage(
     plan: Plan,
+    place: Place,
     label: str,
     name: str,
-    work: Callable[[Any], Any],
-    tasks: Sequence[Any],
-    files: Sequence[Path],
+    work: Callable[[str, int], object],
+    files: list[Path],
 ) -> None:
-    """Do task i of every shard whose file is not there, where the plan says. Raises Sent when Slurm has them."""
+    """Do unit i of every file i that is not there, where `place` says. Raises Sent when Slurm has them."""
     todo = [i for i, file in enumerate(files) if not file.exists()]
     with progress(label, total=len(files), unit="파일", done=len(files) - len(todo)) as bar:
-        if plan.executor == "local":
-            for _ in run_tasks(work, [tasks[i] for i in todo], plan.workers):
+        unit = partial(work, str(plan.out))
+        if place.executor == "local":
+            for _ in run_tasks(unit, todo, place.workers):
                 bar.advance(1)
             return
         if not todo:
@@ -131,222 +86,148 @@ def run_stage(
             state[0] = now
 
         job = run_units(
-            TaskStep(work, tasks),
+            TaskStep(unit, range(len(files))),
             name=f"kodata-{name}",
             folder=plan.out,
             tasks=len(files),
             done=lambda i: files[i].exists(),
-            executor=plan.executor,
-            workers=plan.workers,
-            cluster=plan.cluster,
+            executor=place.executor,
+            workers=place.workers,
+            cluster=place.cluster,
             watch=watch,
         )
         if job is not None:
             raise Sent(job, name, sum(file.exists() for file in files), len(files))
 
 
-def sign(plan: Plan) -> None:
-    """Stage 1 for every shard that has no result yet."""
-    config = plan.config
-    settings = (config.ngram, plan.against, config.against_ngram, config.against_overlap)
-    tasks = [
-        SignTask(shard, plan.signed(i), limit, *settings)
-        for i, (shard, limit) in enumerate(zip(plan.shards, plan.limits, strict=True))
-    ]
-    run_stage(plan, "서명 (signatures)", "sign", sign_shard, tasks, [task.out for task in tasks])
+def sign(plan: Plan, place: Place) -> Layout:
+    """Stage 1 over all shards; then the numbers of the documents and how they will be compared, which a resumed run keeps."""
+    shards = range(len(plan.shards))
+    run_stage(plan, place, "서명 (signatures)", "sign", sign_shard, [plan.file("signed", i) for i in shards])
+    if not (plan.out / "work" / "layout.json").exists():
+        counts, characters = [0], 0
+        seen: Counter[str] = Counter()
+        for i in shards:
+            signed = open_arrays(plan.file("signed", i))
+            counts.append(len(signed["lengths"]))
+            characters += int(signed["lengths"].sum())
+            seen.update(words_of(signed)["sources"])
+        spread = sorted(source for source, n in seen.items() if n > 1)
+        atomic_json(plan.out / "work" / "sources.json", {"spread": spread})
+        given = memory_for(place.memory, place.executor, place.cluster, place.workers)
+        sizes = sizes_for(sum(counts), characters, plan.config, *given)
+        Layout(np.cumsum(counts), sizes.parts, sizes.text_parts, sizes.unit).save(plan.out)
+    return load_layout(str(plan.out))
 
 
-@dataclass(frozen=True, slots=True)
-class SetsTask:
-    """The documents of one shard whose shingle sets are needed."""
+def compare(plan: Plan, place: Place, layout: Layout) -> None:
+    """Stages 2 to 8: clusters, and what becomes of every document in one."""
+    shards, parts = range(len(plan.shards)), range(layout.parts)
+    mine = (
+        place
+        if layout.parts > 1 or place.executor == "local"
+        else replace(place, executor="local", workers=1)
+    )
 
-    shard: Path
-    out: Path
-    rows: Path
-    ngram: int
+    def files(stage: str, numbers: range) -> list[Path]:
+        return [plan.file(stage, i) for i in numbers]
 
-
-def write_sets(task: SetsTask) -> int:
-    """Shingle sets of the task's rows, in order, into `task.out`."""
-    wanted = set(np.load(task.rows, allow_pickle=False).tolist())
-    last = max(wanted, default=-1)
-    picked = (d for row, d in enumerate(islice(read_shard(task.shard), last + 1)) if row in wanted)
-    values: list[U64] = [np.zeros(0, np.uint64)]
-    sizes: list[I64] = [np.zeros(0, np.int64)]
-    for batch in batches(picked, len(wanted)):
-        part, offsets = shingles.shingle_sets([document.text for document in batch], task.ngram)
-        values.append(part)
-        sizes.append(np.diff(offsets))
-    with atomic_open(task.out, "wb") as out:
-        np.savez(out, values=np.concatenate(values), sizes=np.concatenate(sizes))
-    return len(wanted)
-
-
-def find(plan: Plan) -> tuple[Catalogue, Outcome]:
-    """Stage 2: clusters over all shards (recomputed on resume; only the shingle sets are files)."""
-    whole = catalogue(load_signed(plan.signed(i)) for i in range(len(plan.shards)))
-
-    def by_shard(documents: I64) -> Iterator[tuple[int, I64]]:
-        cuts = np.searchsorted(documents, whole.starts)
-        for i in range(len(plan.shards)):
-            yield i, documents[cuts[i] : cuts[i + 1]] - whole.starts[i]
-
-    def minima_of(documents: I64) -> U32:
-        out = np.empty((len(documents), shingles.PERMUTATIONS), np.uint32)
-        at = 0
-        for i, rows in by_shard(documents):
-            with np.load(plan.signed(i), allow_pickle=False) as data:
-                out[at : at + len(rows)] = data["minima"][rows]
-            at += len(rows)
-        return out
-
-    def sets_of(documents: I64) -> tuple[U64, I64]:
-        tasks = []
-        for i, rows in by_shard(documents):
-            with atomic_open(plan.rows(i), "wb") as out:
-                np.save(out, rows, allow_pickle=False)
-            tasks.append(SetsTask(plan.shards[i], plan.sets(i), plan.rows(i), plan.config.ngram))
-        run_stage(plan, "후보 (candidates)", "sets", write_sets, tasks, [task.out for task in tasks])
-        parts, sizes = [], []
-        for i in range(len(plan.shards)):
-            with np.load(plan.sets(i), allow_pickle=False) as data:
-                parts.append(data["values"])
-                sizes.append(data["sizes"])
-        offsets = np.zeros(len(documents) + 1, np.int64)
-        np.cumsum(np.concatenate(sizes), out=offsets[1:])
-        return np.concatenate(parts), offsets
-
-    return whole, decide(whole, minima_of, sets_of, plan.config)
-
-
-def write_decisions(plan: Plan, whole: Catalogue, outcome: Outcome) -> None:
-    """Per shard what stage 3 needs, and the clusters and evaluation hits for people."""
-    places = orjson.loads(plan.against.read_bytes())["places"] if plan.against else []
-    because: dict[int, str] = {n: places[hit["field"]] for n, hit in whole.hits.items()}
-    copies = np.ones(len(whole.ids), np.int64)
-    for cluster in outcome.clusters:
-        copies[cluster.kept] = sum(whole.copies[n] for n in cluster.members)
-        because |= dict.fromkeys(cluster.members[1:], whole.ids[cluster.kept])
-    for i in range(len(plan.shards)):
-        first, last = int(whole.starts[i]), int(whole.starts[i + 1])
-        words = {str(n - first): because[n] for n in range(first, last) if outcome.action[n] != KEEP}
-        with atomic_open(plan.decisions(i), "wb") as out:
-            np.savez(
-                out,
-                action=outcome.action[first:last],
-                value=outcome.value[first:last],
-                cluster=outcome.cluster[first:last],
-                copies=copies[first:last],
-                because=np.frombuffer(orjson.dumps(words), np.uint8),
-            )
+    texts = files("texts", range(layout.text_parts))
+    run_stage(plan, mine, "같은 글 (equal texts)", "texts", find_equal, texts)
+    if plan.config.near:
+        buckets = files("buckets", parts)
+        if layout.parts > 1 and not all(file.exists() for file in buckets):
+            entries = [plan.file("entries", i, "json") for i in shards]
+            run_stage(plan, place, "버킷 항목 (entries)", "entries", write_entries, entries)
+        run_stage(plan, mine, "버킷 (buckets)", "buckets", find_buckets, buckets)
+        shutil.rmtree(plan.out / "work" / "entries", ignore_errors=True)
+        run_stage(plan, place, "후보 (candidates)", "sets", write_sets, files("sets", shards))
+        run_stage(
+            plan,
+            mine,
+            "확인 (verifying)",
+            "verify",
+            find_edges,
+            [plan.file("edges", i, "json") for i in parts],
+        )
+    if not plan.members.exists():
+        join_parts(plan, layout)
+    slices = range(slice_count(plan))
+    chosen = [plan.file("chosen", i, "json") for i in slices]
+    run_stage(plan, mine, "묶음 (clusters)", "choose", choose_copies, chosen)
     with atomic_open(plan.out / "clusters.jsonl", "wb") as out:
-        for index, cluster in enumerate(outcome.clusters, 1):
-            out.write(
-                orjson.dumps(_cluster_record(plan, whole, index, cluster), option=orjson.OPT_APPEND_NEWLINE)
-            )
+        for i in slices:
+            with open(plan.file("chosen", i, "jsonl"), "rb") as part:
+                shutil.copyfileobj(part, out)
     if plan.against:
-        with atomic_open(plan.out / "against.jsonl", "wb") as out:
-            for number, hit in sorted(whole.hits.items()):
+        _write_hits(plan)
+
+
+def slice_count(plan: Plan) -> int:
+    """Slices of the clusters."""
+    return len(slices_of(open_arrays(plan.members)["ends"])) - 1
+
+
+def _write_hits(plan: Plan) -> None:
+    """against.jsonl: every document that holds evaluation data."""
+    assert plan.against is not None
+    places = orjson.loads(plan.against.read_bytes())["places"]
+    with atomic_open(plan.out / "against.jsonl", "wb") as out:
+        for shard in range(len(plan.shards)):
+            for hit in hits_of(plan, shard):
                 record = {
-                    "id": whole.ids[number],
-                    "source": whole.sources[number],
+                    "id": hit["id"],
+                    "source": hit["source"],
                     "evaluation": places[hit["field"]],
                     "overlap": round(hit["overlap"], 6),
                 }
                 out.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
 
 
-def _cluster_record(plan: Plan, whole: Catalogue, index: int, cluster: Any) -> dict[str, Any]:
-    members = []
-    for number, value, exact in zip(cluster.members, cluster.jaccards, cluster.exact, strict=True):
-        shard = int(np.searchsorted(whole.starts, number, side="right")) - 1
-        members.append(
-            {
-                "id": whole.ids[number],
-                "source": whole.sources[number],
-                "shard": plan.shards[shard].name,
-                "row": number - int(whole.starts[shard]),
-                "chars": int(whole.lengths[number]),
-                "jaccard": round(value, 6),
-                "exact": exact,
-            }
-        )
-    return {"cluster": index, "size": len(members), "kept": whole.ids[cluster.kept], "members": members}
+def hits_of(plan: Plan, shard: int) -> Iterator[dict[str, Any]]:
+    """{"id", "source", "field", "overlap"} of each document of a shard that holds evaluation data, in order."""
+    signed = open_arrays(plan.file("signed", shard))
+    words = words_of(signed)
+    rows = np.array([hit["row"] for hit in words["hits"]], np.int64)
+    ids = strings_at(signed["ids"], signed["id_ends"], rows)
+    for hit, identity, source in zip(words["hits"], ids, signed["sources"][rows].tolist(), strict=True):
+        yield {
+            "id": identity,
+            "source": words["sources"][source],
+            "field": hit["field"],
+            "overlap": hit["overlap"],
+        }
 
 
-@dataclass(frozen=True, slots=True)
-class KeysTask:
-    """The passages of one shard's kept documents, after the passes before."""
-
-    shard: Path
-    decisions: Path
-    out: Path
-    first: int
-    """Number of the shard's first document."""
-    kind: Kind
-    least: int
-    before: tuple[tuple[Path, Kind, int], ...]
-    """Tables of the passes before."""
-    anchors: Path | None
-
-
-def write_passage_keys(task: KeysTask) -> int:
-    """Keys of one shard in one pass; how many."""
-    with np.load(task.decisions, allow_pickle=False) as data:
-        action = data["action"].tolist()
-    tables = [Table.load(*given) for given in task.before]
-    anchors = np.load(task.anchors, allow_pickle=False)["key"] if task.anchors else None
+def write_passage_keys(kind: Kind, least: int, out: str, shard: int) -> None:
+    """Keys of the passages of one shard's kept documents, on what the passes before left."""
+    plan, layout = load_plan(out), load_layout(out)
+    action = decisions_of(out, shard).action
+    tables = tables_of(plan)
+    anchors = np.load(plan.table("anchors"), allow_pickle=False)["key"] if kind == "substrings" else None
+    start = int(layout.starts[shard])
 
     def keys() -> Iterator[tuple[int, U64]]:
-        for row, document in enumerate(islice(read_shard(task.shard), len(action))):
+        for row, document in enumerate(islice(read_shard(plan.shards[shard]), len(action))):
             if action[row] == KEEP:
-                text, _ = trim(document.text, task.first + row, tables)
-                yield row, keys_of(text, task.kind, task.least, anchors)
+                text, _ = trim(document.text, start + row, tables)
+                yield row, keys_of(text, kind, least, anchors)
 
-    return write_keys(task.out, keys())
+    write_keys(plan.file(kind, shard, "npy"), keys())
 
 
-def find_passages(plan: Plan, starts: I64) -> tuple[tuple[Path, Kind, int], ...]:
-    """The tables of repeated passages (path, kind, least), pass after pass; empty when none was asked for."""
-    tables: list[tuple[Path, Kind, int]] = []
+def find_passages(plan: Plan, place: Place, layout: Layout) -> None:
+    """The tables of repeated passages, pass after pass, when any was asked for."""
     for kind, least in passes(plan.config):
-        anchors = plan.table("anchors") if kind == "substrings" else None
-        files = [plan.keys(i, kind) for i in range(len(plan.shards))]
+        files = [plan.file(kind, i, "npy") for i in range(len(plan.shards))]
         if not plan.table(kind).exists():
-            tasks = [
-                KeysTask(
-                    shard, plan.decisions(i), files[i], int(starts[i]), kind, least, tuple(tables), anchors
-                )
-                for i, shard in enumerate(plan.shards)
-            ]
-            run_stage(plan, f"{kind}", kind, write_passage_keys, tasks, files)
-            merge_keys(plan.table(kind), files, starts)
+            run_stage(plan, place, kind, kind, partial(write_passage_keys, kind, least), files)
+            merge_keys(plan.table(kind), files, layout.starts)
         for file in files:
             file.unlink(missing_ok=True)
-        if kind != "anchors":
-            tables.append((plan.table(kind), kind, least))
-    return tuple(tables)
 
 
-def write_documents(plan: Plan, starts: I64, tables: tuple[tuple[Path, Kind, int], ...] = ()) -> None:
+def write_documents(plan: Plan, place: Place) -> None:
     """The last stage, for every shard whose documents are not there yet."""
-    limits = {EXACT: 1.0, NEAR: plan.config.threshold, AGAINST: plan.config.against_overlap}
-    tasks = [
-        FilterTask(
-            shard,
-            plan.decisions(i),
-            plan.docs(i),
-            plan.dropped(i),
-            limits,
-            plan.config.rehydrate,
-            int(starts[i]),
-            tables,
-            plan.config.min_left,
-            plan.trimmed(i),
-            plan.cut(i),
-            plan.origins(i),
-        )
-        for i, shard in enumerate(plan.shards)
-    ]
-    files = [task.docs for task in tasks]
-    run_stage(plan, "쓰기 (writing)", "write", filter_shard, tasks, files)
+    files = [plan.output("docs", i) for i in range(len(plan.shards))]
+    run_stage(plan, place, "쓰기 (writing)", "write", filter_shard, files)

@@ -1,53 +1,126 @@
-"""What a dedup run tells: numbers, and blocks for the report."""
+"""What a dedup run tells: numbers, and blocks for the report, gathered from what the tasks noted."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
-from kodata.dedup.cluster import AGAINST, EXACT, KEEP, NEAR, Catalogue, Outcome, sources_table
-from kodata.dedup.stages import Plan
-from kodata.doc import read_shard
+from kodata.dedup.arrays import I64, by_shard, open_arrays
+from kodata.dedup.choose import BINS, EACH_PAIR, LARGEST, namer
+from kodata.dedup.memory import JOIN_BYTES
+from kodata.dedup.plan import Layout, Plan
+from kodata.dedup.sign import words_of
+from kodata.dedup.stages import hits_of, slice_count
+from kodata.doc import read_rows
 from kodata.run.files import read_json_object
 
 _SIZES = ((2, 2), (3, 3), (4, 5), (6, 10), (11, 100), (101, 1000), (1001, 10**18))
 _SAMPLES = 12
 _EXCERPT = 160
 _MATRIX = 30
-_CLUSTERS, _EACH_PAIR, _CLUSTER_ROWS, _MEMBERS = 30, 8, 200, 6
+_CLUSTER_ROWS = 200
+_HITS = 50
 
 
-def summary_of(plan: Plan, whole: Catalogue, outcome: Outcome) -> dict[str, Any]:
+@dataclass(slots=True)
+class Findings:
+    """All tasks' notes put together."""
+
+    plan: Plan
+    layout: Layout
+    sizes: I64
+    """Documents of each cluster, the largest first."""
+    sources: dict[str, dict[str, int]]
+    cut: Counter[str]
+    cut_samples: list[dict[str, str]]
+    crossings: Counter[tuple[str, str]]
+    """(name of the kept copy's source, of the removed one's) -> documents."""
+    near: list[int]
+    """Near duplicates by Jaccard with the kept copy, in BINS from 0 to 1."""
+    chained: int
+    """Near duplicates below the threshold to the kept copy itself."""
+    pairs: list[tuple[float, int, int]]
+    """(Jaccard, kept, removed): one of every bin, ascending."""
+    shown: list[list[Any]]
+    """Rows of the table of clusters."""
+    work: dict[str, int]
+
+
+def gather(plan: Plan, layout: Layout) -> Findings:
+    """Read what the tasks of a finished run noted."""
+    ends = open_arrays(plan.members)["ends"]
+    found = Findings(plan, layout, np.diff(ends), {}, Counter(), [], Counter(), [0] * BINS, 0, [], [], {})
+    for shard in range(len(plan.shards)):
+        facts = read_json_object(plan.file("written", shard, "json"))
+        found.cut.update(facts["cut"])
+        found.cut_samples += facts["samples"]
+        for source, numbers in facts["sources"].items():
+            row = found.sources.setdefault(source, dict.fromkeys(_COLUMNS, 0))
+            for name, n in numbers.items():
+                row[name] = row.get(name, 0) + n
+    found.sources = dict(sorted(found.sources.items()))
+    least: dict[int, list[float]] = {}
+    of_pair: Counter[tuple[str, ...]] = Counter()
+    for part in range(slice_count(plan)):
+        facts = read_json_object(plan.file("chosen", part, "json"))
+        for kept, removed, n in facts["crossings"]:
+            found.crossings[kept, removed] += n
+        found.near = [a + b for a, b in zip(found.near, facts["near"], strict=True)]
+        found.chained += facts["chained"]
+        for pair in facts["pairs"]:
+            at = min(int(pair[0] * BINS), BINS - 1)
+            least[at] = min(least.get(at, pair), pair)
+        for entry in facts["shown"]:
+            sources = tuple(entry["sources"])
+            mixed = bool(sources) and of_pair[sources] < EACH_PAIR
+            of_pair[sources] += mixed
+            if mixed or entry["row"][0] <= LARGEST:
+                found.shown.append(entry["row"])
+    found.pairs = [(value, int(kept), int(removed)) for _, (value, kept, removed) in sorted(least.items())]
+    found.work = _work(plan, layout)
+    return found
+
+
+_COLUMNS = ("in", "kept", "exact", "near", "against", "chars_in", "chars_kept")
+
+
+def _work(plan: Plan, layout: Layout) -> dict[str, int]:
+    """How they were found. Over several parts a pair may be looked at more than once."""
+    equal = sum(len(open_arrays(plan.file("texts", i))["numbers"]) for i in range(layout.text_parts))
+    hits = sum(1 for shard in range(len(plan.shards)) for _ in hits_of(plan, shard))
+    work: Counter[str] = Counter({"texts": layout.total - equal - hits, "parts": layout.parts})
+    for part in range(layout.parts if plan.config.near else 0):
+        facts = read_json_object(plan.file("edges", part, "json"))
+        if layout.parts > 1:
+            work["met"] += int(open_arrays(plan.file("buckets", part))["pairs"][0])
+        work["largest_bucket"] = max(work["largest_bucket"], facts.pop("largest_bucket", 0))
+        work.update(facts)
+    return dict(work)
+
+
+def summary_of(found: Findings) -> dict[str, Any]:
     """Counts that add up: documents = kept + exact + near + against + passages."""
-    actions = Counter(outcome.action.tolist())
-    near = outcome.value[outcome.action == NEAR]
-    cut: Counter[str] = Counter()
-    sources = sources_table(whole, outcome)
-    for i in range(len(plan.shards)):
-        facts = read_json_object(plan.cut(i))
-        cut.update(facts["numbers"])
-        for source, count in facts["dropped_of"].items():
-            sources[source]["kept"] -= count
-            sources[source]["passages"] = sources[source].get("passages", 0) + count
-    kept, dropped = cut.pop("kept", 0), cut.pop("dropped", 0)
-    if kept + dropped != actions[KEEP]:
-        raise AssertionError(f"documents lost: {kept} + {dropped} != {actions[KEEP]}")
+    cut = found.cut
+    total = {
+        name: sum(row.get(name, 0) for row in found.sources.values())
+        for name in ("in", "kept", "exact", "near", "against", "passages")
+    }
+    removed = sum(total[name] for name in ("exact", "near", "against", "passages"))
+    if total["in"] != found.layout.total or total["kept"] + removed != total["in"]:
+        raise AssertionError(f"documents lost: {found.layout.total} in, {total}")
     return {
-        "documents": len(whole.ids),
-        "kept": kept,
-        "exact": actions[EXACT],
-        "near": actions[NEAR],
-        "against": actions[AGAINST],
-        "passages": dropped,
-        "clusters": len(outcome.clusters),
-        "largest_cluster": max((len(c.members) for c in outcome.clusters), default=0),
-        "chained": int((near < plan.config.threshold).sum()),
+        "documents": total.pop("in"),
+        **total,
+        "clusters": len(found.sizes),
+        "largest_cluster": int(found.sizes[0]) if len(found.sizes) else 0,
+        "chained": found.chained,
         "cut": {name: cut[name] for name in sorted(cut)},
-        "sources": sources,
-        "work": outcome.counts,
+        "sources": found.sources,
+        "work": found.work,
     }
 
 
@@ -71,9 +144,7 @@ def lines_of(summary: dict[str, Any], against: bool) -> list[str]:
     return lines
 
 
-def report_of(
-    plan: Plan, whole: Catalogue, outcome: Outcome, summary: dict[str, Any]
-) -> list[dict[str, Any]]:
+def report_of(found: Findings, summary: dict[str, Any]) -> list[dict[str, Any]]:
     """Funnel, per-source table, cluster sizes, cross-source matrix, Jaccard histogram and pairs to look at."""
     from kodata.report import blocks
 
@@ -111,79 +182,60 @@ def report_of(
         for name, r in summary["sources"].items()
     ]
     report.append(blocks.table("원천별 (by source)", columns, rows))
-    sizes = Counter(len(c.members) for c in outcome.clusters)
     table = []
     for low, high in _SIZES:
-        number = sum(n for size, n in sizes.items() if low <= size <= high)
-        documents = sum(n * size for size, n in sizes.items() if low <= size <= high)
-        if number:
-            table.append(
-                [f"{low}" if low == high else f"{low}–{high if high < 10**9 else ''}", number, documents]
-            )
+        some = found.sizes[(found.sizes >= low) & (found.sizes <= high)]
+        if len(some):
+            label = f"{low}" if low == high else f"{low}–{high if high < 10**9 else ''}"
+            table.append([label, len(some), int(some.sum())])
     report.append(
         blocks.table(
             "묶음 크기 (cluster sizes)", ["크기 (size)", "묶음 (clusters)", "문서 (documents)"], table
         )
     )
-    report.append(_matrix(plan, whole, outcome))
-    report.append(_clusters(plan, whole, outcome))
-    near = [v for c in outcome.clusters for v, e in zip(c.jaccards, c.exact, strict=True) if not e]
-    counts = [0] * 50
-    for value in near:
-        counts[min(int(value * 50), 49)] += 1
+    report.append(
+        _square(
+            "어느 원천이 어느 원천과 겹치나 (cross-source matrix)",
+            "남은 원천 (kept) ＼ 지운 원천 (removed)",
+            found.crossings,
+            "지운 문서 수 (documents removed)",
+        )
+    )
+    report.append(
+        blocks.table(
+            "묶음 (clusters)",
+            ["번호 (number)", "크기 (size)", "남김 (kept)", "지움, 자카드 (removed, Jaccard with the kept)"],
+            found.shown[:_CLUSTER_ROWS],
+            note="가장 큰 것과 원천 쌍마다 몇 개; 모두: clusters.jsonl (the largest, and some of each pair of sources; all of them there)",
+            total=len(found.sizes),
+        )
+    )
     report.append(
         blocks.histogram(
             "거의 같은 문서의 자카드 (Jaccard of near duplicates with the kept copy)",
-            [i / 50 for i in range(51)],
-            counts,
-            threshold=plan.config.threshold,
+            [i / BINS for i in range(BINS + 1)],
+            found.near,
+            threshold=found.plan.config.threshold,
         )
     )
-    report.append(blocks.samples("짝 보기 (pairs to look at)", _pairs(plan, whole, outcome)))
+    report.append(blocks.samples("짝 보기 (pairs to look at)", _pairs(found)))
     if summary["cut"] or summary["passages"]:
-        report += _passages(plan, whole, summary)
-    if plan.against:
+        report += _passages(found, summary)
+    if found.plan.against:
+        shards = range(len(found.plan.shards))
         hits = [
-            {"label": whole.ids[n], "text": f"{hit['overlap']:.3f}", "note": whole.sources[n]}
-            for n, hit in sorted(whole.hits.items())[:50]
+            {"label": str(hit["id"]), "text": f"{hit['overlap']:.3f}", "note": str(hit["source"])}
+            for hit in islice((hit for shard in shards for hit in hits_of(found.plan, shard)), _HITS)
         ]
         report.append(
             blocks.samples(
                 "평가 자료와 겹침 (evaluation data found)", hits, note="모두: against.jsonl (all of them)"
             )
         )
-    report.append(blocks.facts("찾은 과정 (how they were found)", outcome.counts))
+    memory = f"{found.layout.unit_bytes / 1e9:,.2f} GB, {found.layout.total * JOIN_BYTES / 1e9:,.2f} GB"
+    facts = {**found.work, "작업 하나와 묶음 잇기의 메모리 (memory of a task, of joining)": memory}
+    report.append(blocks.facts("찾은 과정 (how they were found)", facts))
     return report
-
-
-def _names(plan: Plan, whole: Catalogue) -> Callable[[int], str]:
-    """What a document's origin is called: its source, with the file's name where a source fills several named files (editions)."""
-    stems = [shard.name.split(".jsonl")[0].removesuffix(".parquet") for shard in plan.shards]
-    files: dict[str, set[int]] = {}
-    shard_of = np.repeat(np.arange(len(stems)), np.diff(whole.starts)).tolist()
-    for source, shard in zip(whole.sources, shard_of, strict=True):
-        files.setdefault(source, set()).add(shard)
-
-    def name(n: int) -> str:
-        source, stem = whole.sources[n], stems[shard_of[n]]
-        plain = len(files[source]) == 1 or stem.isdigit() or stem == source
-        return source if plain else f"{source} · {stem}"
-
-    return name
-
-
-def _matrix(plan: Plan, whole: Catalogue, outcome: Outcome) -> dict[str, Any]:
-    """Kept sources down, removed ones across."""
-    name = _names(plan, whole)
-    crossings: Counter[tuple[str, str]] = Counter()
-    for cluster in outcome.clusters:
-        crossings.update((name(cluster.kept), name(member)) for member in cluster.members[1:])
-    return _square(
-        "어느 원천이 어느 원천과 겹치나 (cross-source matrix)",
-        "남은 원천 (kept) ＼ 지운 원천 (removed)",
-        crossings,
-        "지운 문서 수 (documents removed)",
-    )
 
 
 def _square(title: str, corner: str, crossings: Counter[tuple[str, str]], note: str) -> dict[str, Any]:
@@ -205,53 +257,13 @@ def _square(title: str, corner: str, crossings: Counter[tuple[str, str]], note: 
     )  # fmt: skip
 
 
-def _clusters(plan: Plan, whole: Catalogue, outcome: Outcome) -> dict[str, Any]:
-    """Clusters a reader can check: the largest, and the largest of each pair of sources."""
+def _passages(found: Findings, summary: dict[str, Any]) -> list[dict[str, Any]]:
     from kodata.report import blocks
 
-    name = _names(plan, whole)
-    chosen: dict[int, None] = dict.fromkeys(range(min(_CLUSTERS, len(outcome.clusters))))
-    pairs: Counter[tuple[str, ...]] = Counter()
-    for index, cluster in enumerate(outcome.clusters):
-        sources = tuple(sorted({name(n) for n in cluster.members}))
-        if len(sources) > 1 and pairs[sources] < _EACH_PAIR:
-            pairs[sources] += 1
-            chosen[index] = None
-    rows = []
-    for index in sorted(chosen)[:_CLUSTER_ROWS]:
-        cluster = outcome.clusters[index]
-        members = [
-            f"{name(n)}/{whole.ids[n]} ({value:.2f})"
-            for n, value in zip(cluster.members[1 : 1 + _MEMBERS], cluster.jaccards[1:], strict=False)
-        ]
-        more = len(cluster.members) - 1 - len(members)
-        kept = f"{name(cluster.kept)}/{whole.ids[cluster.kept]}"
-        told = "; ".join(members) + (f"; … +{more}" if more else "")
-        rows.append([index + 1, len(cluster.members), kept, told])
-    return blocks.table(
-        "묶음 (clusters)",
-        ["번호 (number)", "크기 (size)", "남김 (kept)", "지움, 자카드 (removed, Jaccard with the kept)"],
-        rows,
-        note="가장 큰 것과 원천 쌍마다 몇 개; 모두: clusters.jsonl (the largest, and some of each pair of sources; all of them there)",
-        total=len(outcome.clusters),
-    )
-
-
-def _passages(plan: Plan, whole: Catalogue, summary: dict[str, Any]) -> list[dict[str, Any]]:
-    from kodata.report import blocks
-
-    cut = summary["cut"]
+    cut = found.cut
     kinds = [k for k in ("paragraphs", "lines", "substrings") if cut.get(f"{k}_pieces")]
     rows = [[k, cut[f"{k}_pieces"], cut[f"{k}_chars"]] for k in kinds]
-    shown: list[dict[str, str]] = []
-    for i in range(len(plan.shards)):
-        shown += read_json_object(plan.cut(i))["samples"]
-    step = max(1, len(shown) // _SAMPLES)
-    name = _names(plan, whole)
-    crossings: Counter[tuple[str, str]] = Counter()
-    for i in range(len(plan.shards)):
-        for first, number, chars in np.load(plan.origins(i), allow_pickle=False).tolist():
-            crossings[name(first), name(number)] += chars
+    step = max(1, len(found.cut_samples) // _SAMPLES)
     return [
         blocks.table(
             "앞 문서에 있던 토막 (passages of earlier documents)",
@@ -262,51 +274,60 @@ def _passages(plan: Plan, whole: Catalogue, summary: dict[str, Any]) -> list[dic
         _square(
             "토막이 어디에서 왔나 (where passages first stood)",
             "먼저 있던 원천 (earlier) ＼ 자른 원천 (cut)",
-            crossings,
+            _origins(found.plan, found.layout),
             "자른 글자 수 (characters cut)",
         ),
-        blocks.samples("자른 토막 보기 (passages cut)", shown[::step][:_SAMPLES]),
+        blocks.samples("자른 토막 보기 (passages cut)", found.cut_samples[::step][:_SAMPLES]),
     ]
 
 
-def _pairs(plan: Plan, whole: Catalogue, outcome: Outcome) -> list[dict[str, str]]:
-    """Near pairs spread over the whole range of Jaccard, each shown where its texts part."""
-    found: list[tuple[float, int, int]] = []
-    for cluster in outcome.clusters:
-        found += [
-            (value, cluster.kept, member)
-            for member, value, exact in zip(cluster.members, cluster.jaccards, cluster.exact, strict=True)
-            if not exact
-        ]
-    found.sort()
-    step = max(1, len(found) // _SAMPLES)
-    chosen = found[::step][:_SAMPLES]
-    texts = _texts(plan, whole, {n for _, a, b in chosen for n in (a, b)})
+def _origins(plan: Plan, layout: Layout) -> Counter[tuple[str, str]]:
+    """(name of the source a passage first stood in, of the one it was cut from) -> characters."""
+    name = namer(plan)
+    crossings: Counter[tuple[str, str]] = Counter()
+    for shard in range(len(plan.shards)):
+        rows = np.asarray(open_arrays(plan.file("written", shard))["origins"])
+        first, here, chars = rows.T
+        names = [[""] * len(rows), [""] * len(rows)]
+        for column, numbers in zip(names, (first, here), strict=True):
+            order = np.argsort(numbers, kind="stable")
+            for owner, part, inside in by_shard(numbers[order], layout.starts):
+                signed = open_arrays(plan.file("signed", owner))
+                sources = words_of(signed)["sources"]
+                for k, source in zip(order[part].tolist(), signed["sources"][inside].tolist(), strict=True):
+                    column[k] = name(sources[source], owner)
+        for a, b, n in zip(*names, chars.tolist(), strict=True):
+            crossings[a, b] += n
+    return crossings
+
+
+def _pairs(found: Findings) -> list[dict[str, str]]:
+    """Near pairs spread over the whole range of Jaccard, the lowest and the highest among them, each shown where its texts part."""
+    picks = np.linspace(0, len(found.pairs) - 1, min(_SAMPLES, len(found.pairs))).round().astype(int)
+    chosen = [found.pairs[k] for k in picks.tolist()]
+    texts = _texts(found, {n for _, a, b in chosen for n in (a, b)})
     samples = []
     for value, kept, gone in chosen:
-        at = _parting(texts[kept], texts[gone])
+        (kept_name, kept_text), (gone_name, gone_text) = texts[kept], texts[gone]
+        at = _parting(kept_text, gone_text)
         samples.append(
             {
                 "label": f"J {value:.3f}",
-                "text": f"[남음 kept] {_around(texts[kept], at)}\n\n[지움 removed] {_around(texts[gone], at)}",
-                "note": f"{whole.sources[kept]}/{whole.ids[kept]} ↔ {whole.sources[gone]}/{whole.ids[gone]}",
+                "text": f"[남음 kept] {_around(kept_text, at)}\n\n[지움 removed] {_around(gone_text, at)}",
+                "note": f"{kept_name} ↔ {gone_name}",
             }
         )
     return samples
 
 
-def _texts(plan: Plan, whole: Catalogue, numbers: set[int]) -> dict[int, str]:
-    texts: dict[int, str] = {}
-    for i, shard in enumerate(plan.shards):
-        first, last = int(whole.starts[i]), int(whole.starts[i + 1])
-        wanted = {n for n in numbers if first <= n < last}
-        if not wanted:
-            continue
-        for number, document in enumerate(read_shard(shard), first):
-            if number in wanted:
-                texts[number] = document.text
-            if number >= max(wanted):
-                break
+def _texts(found: Findings, numbers: set[int]) -> dict[int, tuple[str, str]]:
+    """Number -> (source/id, text), from the inputs."""
+    texts: dict[int, tuple[str, str]] = {}
+    wanted = np.array(sorted(numbers), np.int64)
+    for shard, _, rows in by_shard(wanted, found.layout.starts):
+        path, first = found.plan.shards[shard], int(found.layout.starts[shard])
+        for row, record in zip(rows.tolist(), read_rows(path, rows.tolist()), strict=True):
+            texts[first + row] = (f"{record.get('source') or path.name}/{record['id']}", record["text"])
     return texts
 
 

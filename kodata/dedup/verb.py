@@ -6,18 +6,20 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import orjson
 
 from kodata.dedup import shingles
 from kodata.dedup.against import evaluation_texts
 from kodata.dedup.config import DedupConfig
-from kodata.dedup.stages import Plan, Sent, find, find_passages, sign, write_decisions, write_documents
-from kodata.dedup.summary import lines_of, report_of, summary_of
-from kodata.doc import Corpus, read_records, read_shard
+from kodata.dedup.memory import ENTRY_BYTES, JOIN_BYTES, memory_for, sizes_for
+from kodata.dedup.plan import Plan
+from kodata.dedup.stages import Place, Sent, compare, find_passages, sign, write_documents
+from kodata.dedup.summary import gather, lines_of, report_of, summary_of
+from kodata.doc import Corpus, Document, read_records, read_shard
 from kodata.pipeline.where import Cluster, ClusterConfig, Executor
-from kodata.run.errors import UserError
+from kodata.run.errors import UsageError, UserError
 from kodata.run.files import atomic_open
 from kodata.run.flags import DryRun, Flat, Fresh, Inputs, Limit, Output, Parameter, Workers, worker_count
 from kodata.run.folder import RunFolder, open_run
@@ -26,12 +28,27 @@ from kodata.run.result import Result
 
 DRY_RUN_DOCUMENTS = 200
 
+
+def _not_negative(kind: Any, value: float) -> None:
+    if value < 0:
+        raise UsageError(f"--memory 는 0 이상입니다 (must not be negative): {value}")
+
+
 Against = Annotated[
     list[Path] | None,
     Parameter(
         help="이 평가 자료가 든 문서를 버림 (remove documents that contain this evaluation data)",
         consume_multiple=True,
         negative=(),
+    ),
+]
+
+Memory = Annotated[
+    float,
+    Parameter(
+        validator=_not_negative,
+        help="비교에 쓸 메모리 GB; 넘치면 파일로 나눠 비교, 결과는 같음; 0 = 이 기계의 반, 클러스터의 단위 하나 "
+        "(memory for comparing; beyond it through files, with the same result; 0 = half of this machine, or a cluster's unit)",
     ),
 ]
 
@@ -45,6 +62,7 @@ def dedup(
     config: Annotated[DedupConfig | None, Flat] = None,
     limit: Limit = None,
     workers: Workers = 0,
+    memory: Memory = 0,
     executor: Executor = "local",
     cluster: Cluster = None,
     dry_run: DryRun = False,
@@ -59,16 +77,19 @@ def dedup(
     `paragraphs`, `lines`, and with `substrings` any run of that many characters; what is cut is in `trimmed/`, a document
     of which less than `min_left` would be left goes to `dropped/` whole (also when others lost a passage in its favour). The output is a corpus folder with one shard for each input shard,
     `dropped/` with reasons, `clusters.jsonl` and, with `against`, `against.jsonl`.
-    The result does not depend on `workers`, `executor` or how many tasks run at a time; a killed run goes on where it was. With
-    `executor="slurm"` the command sends a stage and comes back; run again it goes on to the next. Clusters and merges
-    are one task, done by the command.
+    The result does not depend on `workers`, `memory`, `executor` or how many tasks run at a time; a killed run goes on where it
+    was. Documents are compared in one memory when signatures and shingle sets of all would fit in `memory` (on a cluster in
+    one unit's `--cluster.memory`), else in parts through files: kodata/dedup/memory.py has the rule. With `executor="slurm"` the
+    command sends a stage and comes back; run again it goes on to the next. The union of edges is the command's own, 8 bytes a document.
     Raises UserError when an input is missing, unfinished or broken.
     """
     config = config or DedupConfig()
     shards = list({shard.resolve(): shard for shard in Corpus(*inputs).shards()}.values())
     evaluation = [Path(p) for p in against or []]
+    units = worker_count(workers) if executor == "local" else workers
+    place = Place(units, executor, cluster or ClusterConfig(), memory)
     if dry_run:
-        return _preview(shards, config, limit)
+        return _preview(shards, config, limit, place)
 
     settings = {**asdict(config), "limit": limit, "against": len(evaluation)}
     read = [*_existing(inputs), *_existing(evaluation)]
@@ -79,27 +100,27 @@ def dedup(
             return run.result()
         work.mkdir(exist_ok=True)
         fields = _write_fields(work / "against.json", evaluation, config) if evaluation else None
-        units = worker_count(workers) if executor == "local" else workers
-        limits = _limits(shards, limit)
-        plan = Plan(shards, limits, run.path, config, fields, units, executor, cluster or ClusterConfig())
+        plan = Plan(run.path, shards, _limits(shards, limit), config, fields)
+        plan.save()
         try:
-            sign(plan)
-            whole, outcome = find(plan)
-            if not whole.ids:
+            layout = sign(plan, place)
+            if not layout.total:
                 raise UserError(
                     f"입력에 문서가 하나도 없습니다 (no document in the input): {', '.join(map(str, inputs))}",
                     "kodata inspect 로 입력을 보십시오 (look at the input with kodata inspect)",
                 )
-            write_decisions(plan, whole, outcome)
-            write_documents(plan, whole.starts, find_passages(plan, whole.starts))
+            compare(plan, place, layout)
+            find_passages(plan, place, layout)
+            write_documents(plan, place)
         except Sent as sent:
             return _sent(run, sent)
         for leftover in run.path.rglob(".*.tmp"):  # of workers that a cluster stopped
             leftover.unlink(missing_ok=True)
-        summary = summary_of(plan, whole, outcome)
+        findings = gather(plan, layout)
+        summary = summary_of(findings)
         result = run.finish(
             summary=summary,
-            report=report_of(plan, whole, outcome, summary),
+            report=report_of(findings, summary),
             lines=lines_of(summary, bool(evaluation)),
         )
         shutil.rmtree(work, ignore_errors=True)
@@ -144,34 +165,59 @@ def _limits(shards: list[Path], limit: int | None) -> list[int | None]:
     return limits
 
 
-def _preview(shards: list[Path], config: DedupConfig, limit: int | None) -> Result:
-    """`--dry-run`: sign the first documents and say how long and how large the whole would be."""
+def _preview(shards: list[Path], config: DedupConfig, limit: int | None, place: Place) -> Result:
+    """`--dry-run`: sign the first documents and say how long, how large and in how many parts the whole would be."""
     documents = list(islice(read_shard(shards[0]), min(limit or DRY_RUN_DOCUMENTS, DRY_RUN_DOCUMENTS)))
     if not documents:
         raise UserError("첫 파일에 문서가 없습니다 (the first file holds no document)", file=shards[0])
     start = time.perf_counter()
     texts = [document.text for document in documents]
-    shingles.signatures(texts, config.ngram)
+    _, _, lengths = shingles.signatures(texts, config.ngram)
     seconds = time.perf_counter() - start
-    sets, _ = shingles.shingle_sets(texts, config.ngram)
     size = sum(shard.stat().st_size for shard in shards)
+    count = max(len(documents), round(size / _bytes_of(documents, shards[0]) * len(documents)))
+    count = min(count, limit) if limit else count
+    characters = round(count * int(lengths.sum()) / len(documents))
+    memory, units = memory_for(place.memory, place.executor, place.cluster, place.workers)
+    need = sizes_for(count, characters, config, memory, units)
     bands, rows = shingles.lsh_shape(config.threshold)
     facts = {
         "shards": len(shards),
         "input_bytes": size,
+        "documents": count,
         "bands": bands,
         "rows": rows,
         "characters_per_second": round(sum(map(len, texts)) / max(seconds, 1e-9)),
-        "signature_bytes_per_document": 4 * shingles.PERMUTATIONS,
-        "candidate_bytes_per_document": 8 * len(sets) // len(texts),
+        "memory_needed": need.needed,
+        "memory": memory,
+        "parts": need.parts,
+        "unit_memory": need.unit,
+        "join_memory": count * JOIN_BYTES,
     }
+    way = (
+        f"한 메모리에서 (in one memory): {need.needed / 1e9:,.2f} GB ≤ {memory / 1e9:,.2f} GB"
+        if need.parts == 1
+        else f"파일로 나눠 {need.parts:,} 부분 (through files, in parts): {need.needed / 1e9:,.2f} GB > {memory / 1e9:,.2f} GB, "
+        f"작업마다 (a task) {need.unit / 1e9:,.2f} GB, 디스크 (disk) {count * bands * ENTRY_BYTES / 3e9:,.1f} GB, "
+        f"묶음 잇기 (joining) {count * JOIN_BYTES / 1e9:,.2f} GB"
+    )
     lines = [
         "시험 실행: 아무것도 쓰지 않았습니다 (dry run, nothing written)",
-        f"파일 {len(shards):,}개, {size / 1e6:,.1f} MB (files)",
+        f"파일 {len(shards):,}개, {size / 1e6:,.1f} MB, 문서 약 {count:,} (files, documents estimated)",
         f"서명 {facts['characters_per_second'] / 1e6:,.1f} M자/초 (signatures, characters a second and core)",
-        f"메모리: 문서 100만 개에 서명 {facts['signature_bytes_per_document'] / 1e3:,.2f} GB, 중복 후보만 "
-        f"{facts['candidate_bytes_per_document'] / 1e3:,.2f} GB/100만 더 (memory a million documents: "
-        "signatures, and this much more a million duplicate candidates)",
         f"MinHash {bands} × {rows}, 자카드 (Jaccard) ≥ {config.threshold}",
+        f"비교 (comparing) {way}",
     ]
     return Result(path=None, summary=facts, lines=lines)
+
+
+def _bytes_of(documents: list[Document], shard: Path) -> int:
+    """About what these documents take in a shard of this form."""
+    data = b"".join(
+        orjson.dumps(document.to_dict(), option=orjson.OPT_APPEND_NEWLINE) for document in documents
+    )
+    if shard.name.endswith((".zst", ".gz", ".parquet")):
+        import zstandard
+
+        return len(zstandard.ZstdCompressor(level=3).compress(data))
+    return len(data)

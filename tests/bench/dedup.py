@@ -1,11 +1,14 @@
-"""Speed and recall of kodata dedup on the real data: `python tests/bench/dedup.py DATA` (one thread, processor time).
+"""Speed and recall of kodata dedup on the real data: `python tests/bench/dedup.py DATA [--peers M] [--record]`, one thread, processor time.
 
-Prints characters a second of each native step (all white space counted, as peers are measured) and, for the 326
-real revision pairs, what is found at several thresholds.
+Prints characters a second of each native step (all white space counted, as peers are measured); the same whole way, from texts to
+clusters, by rensa and by datatrove (whitespace words, Kiwi) on a sample of M million characters of the same documents; and for the 326
+real revision pairs what is found at several thresholds.
 """
 
+import argparse
 import gzip
 import json
+import random
 import sys
 import time
 from collections.abc import Callable
@@ -14,10 +17,12 @@ from typing import Any
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).parent))
+import dedup_peers as peers
+import table
+
 from kodata.dedup import shingles
 from kodata.doc import Corpus
-
-LARGE = shingles.LARGE_BUCKET
 
 
 def best(work: Callable[[], Any], times: int = 3) -> tuple[float, Any]:
@@ -29,19 +34,17 @@ def best(work: Callable[[], Any], times: int = 3) -> tuple[float, Any]:
     return seconds, answer
 
 
-def speed(data: Path) -> None:
+def speed(texts: list[str]) -> float:
+    """The native steps one by one; characters a second of all."""
     native = shingles.backend()
-    texts = [document.text for document in Corpus(data / "corpus")]
     chars = sum(map(len, texts))
-    bands, rows = shingles.lsh_shape(0.75)
-    least = shingles.min_match(0.75)
     sign, (minima, digests, _) = best(lambda: shingles.signatures(texts, 5))
     unique = np.sort(np.unique(digests, axis=0, return_index=True)[1])
-    table = np.ascontiguousarray(minima[unique])
-    flag, flags = best(lambda: native.candidates(table, bands, rows, LARGE, least))
+    signed = np.ascontiguousarray(minima[unique])
+    flag, flags = best(lambda: shingles.candidates(signed, 0.75))
     candidates = [texts[i] if flags[k] else "" for k, i in enumerate(unique)]
     shingle, (values, offsets) = best(lambda: shingles.shingle_sets(candidates, 5))
-    join, (_, counts) = best(lambda: native.clusters(table, bands, rows, LARGE, least, values, offsets, 0.75))
+    join, (_, counts) = best(lambda: shingles.clusters(signed, values, offsets, 0.75))
     total = sign + flag + shingle + join
     print(f"{len(texts):,} documents, {chars:,} characters, {len(unique):,} texts, isa {native.isa()}")
     for name, seconds in (
@@ -57,6 +60,33 @@ def speed(data: Path) -> None:
         if native.use_isa(isa):
             seconds, _ = best(lambda: shingles.signatures(texts, 5), 2)
             print(f"signatures, {isa:8s} {chars / seconds / 1e6:8.1f} M characters/s")
+    native.use_isa("avx512f")
+    return chars / total
+
+
+def against(texts: list[str], most: int) -> list[tuple[str, float]]:
+    """Ours and the peers on the same documents, drawn until they have `most` characters: (name, M characters/s)."""
+    random.Random(5).shuffle(texts)
+    sample, chars = [], 0
+    while texts and chars < most:
+        sample.append(texts.pop())
+        chars += len(sample[-1])
+    ways: list[tuple[str, Callable[[list[str]], int], int]] = [
+        ("kodata", peers.ours, 3),
+        ("rensa", peers.rensa, 3),
+        ("datatrove 어절 (words)", peers.datatrove(str.split), 1),
+        ("datatrove Kiwi", peers.datatrove(peers.kiwi_words()), 1),
+    ]
+    print(f"\n{len(sample):,} documents, {chars:,} characters, texts to clusters")
+    found: list[tuple[str, float]] = []
+    for name, way, times in ways:
+        seconds, removed = best(lambda way=way: way(sample), times)
+        found.append((name, round(chars / seconds / 1e6, 3)))
+        ratio = found[0][1] / found[-1][1]
+        print(
+            f"{name:24s} {found[-1][1]:8.3f} M characters/s  x {ratio:6.1f}  removed {removed:,}", flush=True
+        )
+    return found
 
 
 def pairs(data: Path) -> None:
@@ -72,9 +102,7 @@ def pairs(data: Path) -> None:
     minima, _, _ = shingles.signatures(texts, 5)
     values, offsets = shingles.shingle_sets(texts, 5)
     for threshold in (0.7, 0.75, 0.8):
-        shape = (*shingles.lsh_shape(threshold), LARGE)
-        least = shingles.min_match(threshold)
-        parent, _ = shingles.backend().clusters(minima, *shape, least, values, offsets, threshold)
+        parent, _ = shingles.clusters(minima, values, offsets, threshold)
         hit = parent[0::2] == parent[1::2]
         right, wrong = int((hit & (given >= 0.8)).sum()), int((hit & (given < 0.6)).sum())
         positive, middle = int((given >= 0.8).sum()), int((hit & (given >= 0.6) & (given < 0.8)).sum())
@@ -84,6 +112,29 @@ def pairs(data: Path) -> None:
         )
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--peers", type=float, default=2.0, help="million characters for the peers, 0 = none")
+    parser.add_argument("--record", action="store_true")
+    args = parser.parse_args()
+    texts = [document.text for document in Corpus(args.data / "corpus")]
+    whole = speed(texts)
+    pairs(args.data)
+    if not args.peers:
+        return
+    (_, mine), *others = against(texts, int(args.peers * 1e6))
+    if args.record:
+        table.record(
+            "kodata",
+            "중복 제거의 핵심, 한 스레드 (dedup core, one thread)",
+            mine,
+            "백만 글자/s (M characters/s)",
+            "python tests/bench/dedup.py DATA --record",
+            against=others,
+            note=f"같은 글 {args.peers:g} 백만 글자; 말뭉치 전체에서 {whole / 1e6:.1f} (same sample of text; {whole / 1e6:.1f} on the whole corpus)",
+        )
+
+
 if __name__ == "__main__":
-    speed(Path(sys.argv[1]))
-    pairs(Path(sys.argv[1]))
+    main()

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from kodata.dedup import DedupConfig, dedup, shingles
-from kodata.doc import Corpus
+from kodata.doc import Corpus, read_records
 from kodata.run.errors import UserError
 from tests.kodata.dedup_made import STORY, WEATHER, corpus, doc, dropped, kept, lines, mixed, tree
 
@@ -92,6 +92,34 @@ def test_without_the_native_core_the_result_is_the_same(tmp_path, monkeypatch):
     monkeypatch.setattr(shingles, "core", lambda: None)
     dedup([str(source)], output=tmp_path / "plain", workers=1)
     assert tree(tmp_path / "native") == tree(tmp_path / "plain")
+
+
+def test_lines_of_any_form_come_out_as_documents(tmp_path):
+    """A line in the contract's form is written as it stands; other forms of the same documents give the same documents."""
+    rows = [
+        doc("1", STORY, "가", licence="CC0"),
+        doc("2", WEATHER, "나", title='따옴표 " 와 }'),
+        doc("3", STORY.replace("아홉", "열"), "가"),
+        doc("4", STORY, "나"),
+    ]
+    plain = tmp_path / "plain" / "a.jsonl"
+    other = tmp_path / "other" / "a.jsonl"
+    for path in (plain, other):
+        path.parent.mkdir()
+    plain.write_text(
+        "".join(json.dumps(d.to_dict(), ensure_ascii=False) + "\n\n" for d in rows), encoding="utf-8"
+    )
+    other.write_text(
+        "\n".join(json.dumps({"text": d.text, **d.meta, "source": d.source, "id": d.id}) for d in rows),
+        encoding="utf-8",
+    )
+    for path in (plain, other):
+        dedup([str(path)], output=path.parent / "out", workers=1)
+    outs = [path.parent / "out" for path in (plain, other)]
+    assert kept(outs[0]) == ["1", "2"] and sorted(dropped(outs[0])) == ["3", "4"]
+    for folder in ("docs", "dropped"):
+        one, two = ([r for s in sorted((o / folder).glob("*")) for _, r in read_records(s)] for o in outs)
+        assert one == two
 
 
 def test_copies_add_up_over_runs(tmp_path):

@@ -31,15 +31,35 @@ def test_without_sbatch_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         dedup([str(source)], output=tmp_path / "out", executor="slurm")
 
 
+PASSAGES = ["paragraphs", "anchors", "substrings", "write"]
+
+
 @pytest.mark.slow
-def test_slurm_goes_from_stage_to_stage(tmp_path: Path, slurm: Path) -> None:  # noqa: F811
+@pytest.mark.parametrize(
+    ("memory", "expected"),
+    [
+        (0, ["sets", *PASSAGES]),
+        (0.0002, ["texts", "entries", "buckets", "sets", "verify", "choose", *PASSAGES]),
+    ],
+)
+def test_slurm_goes_from_stage_to_stage(
+    tmp_path: Path,
+    slurm: Path,  # noqa: F811
+    memory: float,
+    expected: list[str],
+) -> None:
     source = corpus(tmp_path / "in", *shards())
     here = dedup([str(source)], output=tmp_path / "here", config=CONFIG, workers=1)
     config = ClusterConfig(units_per_job=10)
 
     def go() -> dict:
         made = dedup(
-            [str(source)], output=tmp_path / "there", config=CONFIG, executor="slurm", cluster=config
+            [str(source)],
+            output=tmp_path / "there",
+            config=CONFIG,
+            executor="slurm",
+            cluster=config,
+            memory=memory,
         )
         return made.summary
 
@@ -47,15 +67,17 @@ def test_slurm_goes_from_stage_to_stage(tmp_path: Path, slurm: Path) -> None:  #
     assert (first["stage"], first["units"], first["units_done"]) == ("sign", 3, 0)
     assert go() == first and not (slurm / "job1.sh").exists()  # in the queue: nothing is sent twice
     stages = []
-    for number in range(9):
+    for number in range(12):
         run_array(slurm / f"job{number}.sh", 0)
         (slurm / "queue").write_text("")
         sent = go()
         if "job" not in sent:
             break
         stages.append(sent["stage"])
-    assert stages == ["sets", "paragraphs", "anchors", "substrings", "write"]
-    assert sent == here.summary and here.summary["cut"]["trimmed"] > 0
+    assert stages == expected
+    ways = [sent.pop("work"), here.summary.pop("work")]
+    assert (ways[0] == ways[1]) == (memory == 0) and sent == here.summary
+    assert here.summary["cut"]["trimmed"] > 0
     assert tree(tmp_path / "there") == tree(tmp_path / "here")
 
 
@@ -74,7 +96,10 @@ def test_ray_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     try:
         ray.init(address=cluster.address, log_to_driver=False)
         small = ClusterConfig(memory=0.2)
-        there = dedup(["in"], output=Path("there"), config=CONFIG, executor="ray", cluster=small)
+        there = dedup(
+            ["in"], output=Path("there"), config=CONFIG, executor="ray", cluster=small, memory=0.0002
+        )
+        assert there.summary.pop("work")["parts"] == 3 and here.summary.pop("work")["parts"] == 1
         assert there.summary == here.summary and tree(Path("there")) == tree(Path("here"))
     finally:
         ray.shutdown()

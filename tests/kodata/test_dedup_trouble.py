@@ -80,31 +80,22 @@ def when_free(folder: Path) -> None:
                 time.sleep(0.01)
 
 
-def test_killed_run_goes_on_and_ends_with_the_same_bytes(tmp_path):
+@pytest.mark.parametrize(
+    ("memory", "stages"),
+    [(0, ["work/signed", "docs"]), (0.0003, ["work/entries", "work/buckets", "work/edges", "docs"])],
+)
+def test_killed_run_goes_on_and_ends_with_the_same_bytes(tmp_path, memory, stages):
+    """Killed as soon as a stage has left its first file, again and again, in one memory and through files."""
     source = corpus(tmp_path / "in", *mixed(6))
     dedup([str(source)], output=tmp_path / "whole", workers=1)
-    command = [
-        sys.executable,
-        "-m",
-        "kodata",
-        "dedup",
-        str(source),
-        "-o",
-        str(tmp_path / "cut"),
-        "--workers",
-        "2",
-        "-q",
-    ]
-    work = tmp_path / "cut" / "work"
-    for wanted in (
-        lambda: len(list(work.glob("signed-*.npz"))) >= 2,
-        lambda: any((tmp_path / "cut" / "docs").glob("*")),
-    ):
+    command = [sys.executable, "-m", "kodata", "dedup", str(source), "-o", str(tmp_path / "cut")]
+    command += ["--workers", "2", "-q", "--memory", str(memory)]
+    for stage in stages:
         process = subprocess.Popen(command, cwd=Path(__file__).resolve().parents[2], start_new_session=True)
-        for _ in range(3000):
-            if wanted() or process.poll() is not None:
+        for _ in range(10_000):
+            if any((tmp_path / "cut" / stage).glob("[0-9]*")) or process.poll() is not None:
                 break
-            time.sleep(0.003)
+            time.sleep(0.002)
         process.send_signal(signal.SIGKILL)
         process.wait()
         when_free(tmp_path / "cut")

@@ -119,6 +119,16 @@ def test_golden_values_hold_on_every_machine():
     assert [[hex(x) for x in row] for row in digests.tolist()] == GOLDEN_DIGESTS
 
 
+@needs_native
+def test_native_sets_of_long_texts_equal_the_reference():
+    """Thousands of shingles: none repeated, few different ones, one alone."""
+    rng = np.random.default_rng(11)
+    letters = "".join(chr(0xAC00 + int(k)) for k in rng.integers(0, 11172, 70_000))
+    texts = [letters, "ㅋㅎ" * 40_000, "가" * 5_000, letters[:3000] + "가나" * 3000, letters[:6]]
+    for mine, theirs in zip(native.shingle_sets(texts, 5), reference.shingle_sets(texts, 5), strict=True):
+        assert np.array_equal(mine, theirs)
+
+
 def test_estimate_is_near_the_exact_jaccard():
     rng = np.random.default_rng(0)
     words = [f"낱말{i}" for i in range(400)]
@@ -153,15 +163,22 @@ def tables(draw):
     return sig.reshape(rows, 6).astype(np.uint32), values, offsets
 
 
+NONE = np.zeros(0, np.uint64)
+WHOLE = (0, 2**64 - 1, NONE)
+SHAPES = [(3, 2), (2, 3), (6, 1)]
+
+
 @needs_native
 @given(tables(), st.sampled_from([2, 3, 4096]), st.integers(0, 6), st.sampled_from([0.2, 0.5, 0.75, 1.0]))
 @settings(max_examples=150)
 def test_native_clusters_equal_the_reference(table, large, least, threshold):
     sig, values, offsets = table
-    for shape in ((3, 2, large), (2, 3, large), (6, 1, large)):
-        assert np.array_equal(native.candidates(sig, *shape, least), reference.candidates(sig, *shape, least))
-        mine, counts = native.clusters(sig, *shape, least, values, offsets, threshold)
-        theirs, expected = reference.clusters(sig, *shape, least, values, offsets, threshold)
+    for bands, rows in SHAPES:
+        shape = (bands, rows, large, least)
+        mine, theirs = native.candidates(sig, *shape, *WHOLE), reference.candidates(sig, *shape, *WHOLE)
+        assert np.array_equal(mine, theirs)
+        mine, counts = native.clusters(sig, *shape, values, offsets, threshold, *WHOLE)
+        theirs, expected = reference.clusters(sig, *shape, values, offsets, threshold, *WHOLE)
         assert np.array_equal(mine, theirs)
         assert (counts["buckets"], counts["largest_bucket"]) == (
             expected["buckets"],
@@ -174,16 +191,96 @@ def test_native_clusters_equal_the_reference(table, large, least, threshold):
 
 
 @needs_native
+@given(tables(), st.integers(0, 6))
+def test_native_entries_and_meetings_equal_the_reference(table, least):
+    sig, _, _ = table
+    for bands, rows in SHAPES:
+        keys, sketches = native.entries(sig, bands, rows)
+        expected = reference.entries(sig, bands, rows)
+        assert np.array_equal(keys, expected[0]) and np.array_equal(sketches, expected[1])
+        of = np.argsort(keys.ravel(), kind="stable")
+        entries = (keys.ravel()[of], np.ascontiguousarray(sketches[of // bands]), sig.shape[1])
+        for large in (2, 4096):
+            flags = native.meetings(*entries, large, least)
+            assert np.array_equal(flags, reference.meetings(*entries, large, least))
+            # a sketch loses no partner: who agrees by signature in a bucket is flagged
+            whole = reference.candidates(sig, bands, rows, 4096, least, *WHOLE)
+            assert set(np.flatnonzero(whole).tolist()) <= set((of[flags != 0] // bands).tolist())
+
+
+@pytest.mark.parametrize("core", [reference, pytest.param(native, marks=needs_native)])
+@given(
+    table=tables(),
+    large=st.sampled_from([2, 3, 4096]),
+    least=st.integers(0, 6),
+    threshold=st.sampled_from([0.2, 0.5, 0.75]),
+    cuts=st.lists(st.integers(1, 2**64 - 1), max_size=4),
+)
+def test_components_of_parts_join_to_those_of_the_whole(core, table, large, least, threshold, cuts):
+    """Whatever the cuts of the key space: each part sees only what its candidates ask for."""
+    sig, values, offsets = table
+    for bands, rows in SHAPES:
+        shape = (bands, rows, large, least)
+        expected, _ = reference.clusters(sig, *shape, values, offsets, threshold, *WHOLE)
+        keys, count = np.unique(reference.band_keys(sig, bands, rows), return_counts=True)
+        joined = core.Components(len(sig))
+        bounds = sorted({0, *cuts})
+        for low, after in zip(bounds, [*bounds[1:], 2**64], strict=True):
+            part = (low, after - 1, keys[count > large])
+            asked = core.candidates(sig, *shape, *part) != 0
+            some = np.concatenate(
+                [np.zeros(0, np.uint64)]
+                + [values[offsets[i] : offsets[i + 1]] for i in np.flatnonzero(asked)]
+            )
+            sizes = np.where(asked, np.diff(offsets), 0)
+            short = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+            parent, _ = core.clusters(sig, *shape, some, short, threshold, *part)
+            joined.join(np.stack([np.arange(len(sig)), parent.astype(np.int64)], axis=1))
+        assert joined.roots().tolist() == expected.tolist()
+
+
+@needs_native
+@given(st.integers(1, 30), st.lists(st.tuples(st.integers(0, 29), st.integers(0, 29)), max_size=40))
+def test_native_components_equal_the_reference(count, pairs):
+    edges = np.array([(a % count, b % count) for a, b in pairs], np.int64).reshape(-1, 2)
+    mine, theirs = native.Components(count), reference.Components(count)
+    for made in (mine, theirs):
+        made.join(edges)
+    assert mine.roots().tolist() == theirs.roots().tolist()
+
+
+@needs_native
+def test_large_families_in_parts_are_found_without_comparing_all_with_all():
+    """Three hundred copies share all buckets: more than a small bucket's pairs, fewer than a split one's."""
+    rng = np.random.default_rng(3)
+    base = rng.integers(0, 2**32, 160, dtype=np.uint32)
+    sig = np.tile(base, (300, 1))
+    sig[np.arange(300), rng.integers(0, 160, 300)] += 1
+    values, offsets = np.tile(np.arange(10, dtype=np.uint64), 300), np.arange(0, 3001, 10, dtype=np.int64)
+    joined, verified = native.Components(300), 0
+    for part in range(8):
+        bounds = (part << 61, ((part + 1) << 61) - 1, NONE)
+        parent, counts = native.clusters(sig, 32, 5, 4096, 95, values, offsets, 0.75, *bounds)
+        joined.join(np.stack([np.arange(300), parent.astype(np.int64)], axis=1))
+        verified += counts["verified"]
+    assert set(joined.roots().tolist()) == {0} and verified < 32 * 300
+
+
+@needs_native
 def test_wrong_shapes_are_refused():
     sig = np.zeros((2, 6), np.uint32)
     with pytest.raises(ValueError):
-        native.candidates(sig, 4, 2, 9, 1)
+        native.candidates(sig, 4, 2, 9, 1, *WHOLE)
     with pytest.raises(ValueError):
-        native.clusters(sig, 3, 2, 9, 1, np.zeros(1, np.uint64), np.array([0, 1, 5], np.int64), 0.5)
+        native.clusters(sig, 3, 2, 9, 1, np.zeros(1, np.uint64), np.array([0, 1, 5], np.int64), 0.5, *WHOLE)
     with pytest.raises(ValueError):
-        native.candidates(sig, 3, 0, 9, 1)
+        native.candidates(sig, 3, 0, 9, 1, *WHOLE)
     with pytest.raises(ValueError):
         native.jaccards(np.zeros(0, np.uint64), np.zeros(1, np.int64), np.array([[0, 1]], np.int64))
+    with pytest.raises(ValueError):
+        native.meetings(np.zeros(2, np.uint64), np.zeros((2, 4), np.uint64), 160, 4096, 1)
+    with pytest.raises(ValueError):
+        native.Components(2).join(np.array([[0, 2]], np.int64))
 
 
 @needs_native
