@@ -71,6 +71,9 @@ RULES = (
     Rule("few_particles", "particles", True, "조사·어미가 거의 없음 (hardly any particles)"),
 )  # fmt: skip
 
+LEAST_SYLLABLES = 50
+"""Hangul syllables below which their frequencies say nothing."""
+
 LANGUAGE_RULES = frozenset(("language", "kana"))
 """Reasons that a document is in another language: it may be routed to an output of its own."""
 
@@ -157,7 +160,7 @@ def profile_of(kind: str | None, profile: str = "auto") -> str:
 _applied: dict[int, tuple[Mapping[str, float], tuple[tuple[str, str, bool, float], ...]]] = {}
 
 
-def _limited(limits: Mapping[str, float]) -> tuple[tuple[str, str, bool, float], ...]:
+def applied(limits: Mapping[str, float]) -> tuple[tuple[str, str, bool, float], ...]:
     """(reason, measure, least?, limit) of the rules that are applied, in their order; kept for the tables last used."""
     known = _applied.get(id(limits))
     if known is None or known[0] is not limits:
@@ -170,10 +173,10 @@ def _limited(limits: Mapping[str, float]) -> tuple[tuple[str, str, bool, float],
 
 def judge(found: Measures, text: str, limits: Mapping[str, float]) -> Drop | None:
     """The first rule the document breaks, or None when it may stay. `limits`: one of PROFILES."""
-    for reason, measure, least, limit in _limited(limits):
+    for reason, measure, least, limit in applied(limits):
         value = getattr(found, measure)
         if value < limit if least else value > limit:
-            if measure == "common" and found.hangul_chars < 50:
+            if measure == "common" and found.hangul_chars < LEAST_SYLLABLES:
                 continue
             return Drop(reason, float(value), float(limit))
     if "translated" in limits or "lone_particles" in limits:

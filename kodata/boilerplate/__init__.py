@@ -7,9 +7,16 @@ same site share; `rules` cuts bylines, copyright lines and links that a rule can
 from __future__ import annotations
 
 from kodata.boilerplate.frequency import Cut, Frames
-from kodata.boilerplate.rules import Trimmed, trim_by_rules
+from kodata.boilerplate.rules import Trimmed, may_end_in_frame, trim_by_rules
 
-__all__ = ["Frames", "Trimmed", "trim"]
+__all__ = ["Frames", "Trimmed", "may_be_framed", "trim"]
+
+
+def may_be_framed(text: str) -> bool:
+    """False when `trim_by_rules` surely cuts nothing: no dateline at the head, no frame in the last line."""
+    if text.lstrip()[:1] in ("(", "[", "【"):
+        return True
+    return "\n" in text and may_end_in_frame(text[text.rfind("\n") + 1 :])
 
 
 def trim(text: str, frames: Frames | None = None, site: str = "") -> Trimmed:

@@ -12,17 +12,19 @@ from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from xxhash import xxh3_64_intdigest
-
-from kodata.boilerplate.frequency import KEY_BITS, YELLOW, countable, edges, key_of, site_key, site_of
+from kodata.boilerplate.frequency import DOCUMENT, KEY_BITS, SITE, YELLOW, edge_keys, site_of
 from kodata.rules import profile_of
 from kodata.run.files import atomic_open
 from kodata.sources import Failure, Part, Record, Settings, read
 from kodata.sources.rows import lines, one_line
 from kodata.sources.streams import BrokenInput, open_bytes
-from kodata.text import normalise
+from kodata.text.many import normalise_all
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 TRIMMED = ("news", "web")
 """Profiles whose texts come with a frame around them."""
@@ -31,6 +33,10 @@ SLOW = frozenset({"html", "warc", "epub", "hwp", "hwpx", "xml"})
 HEAD_CHARS, TAIL_CHARS = 1000, 2600
 """Of a longer text only this much at each edge is looked at."""
 SLICE_MARKS = 4_000_000
+BATCH = 256
+"""Documents whose edges are looked at together."""
+MANY_MARKS = 1_000_000
+"""Marks of a unit that may wait to be put together."""
 Reader = Callable[[Part, Settings], Iterator[Record | Failure]]
 
 
@@ -56,18 +62,18 @@ def wanted(config: Any, plan: Any) -> bool:
     )
 
 
-def marks(text: str, site: str) -> set[int]:
-    """One mark for each line at the edges of a document, and one for the document under its site."""
-    if "\n" not in text.strip():
-        return set()
-    if len(text) > HEAD_CHARS + TAIL_CHARS:
-        text = f"{text[:HEAD_CHARS]}\n{text[-TAIL_CHARS:]}"
-    lines = normalise(text).split("\n")
-    head, tail = edges(lines)
-    longest = max(lines, key=len)
-    document = xxh3_64_intdigest(longest.encode("utf-8", "replace")) & 0xFFFF
-    keys = {key_of(site, lines[i]) for i in (*head, *tail) if countable(lines[i])}
-    return {key << 16 | document for key in (*keys, site_key(site))}
+def _edges_of(text: str) -> str:
+    """As much of a text as its edges need."""
+    return text if len(text) <= HEAD_CHARS + TAIL_CHARS else f"{text[:HEAD_CHARS]}\n{text[-TAIL_CHARS:]}"
+
+
+def marks(texts: list[str], sites: list[str]) -> NDArray[np.uint64]:
+    """Sorted marks of texts of several lines: one for each line at their edges, and one for each text under its site."""
+    import numpy as np
+
+    keys = edge_keys(normalise_all([_edges_of(text) for text in texts]), sites)
+    found = keys[:, : SITE + 1] << np.uint64(16) | keys[:, DOCUMENT:]
+    return np.unique(found[keys[:, : SITE + 1] != 0])
 
 
 def count_unit(folder: Path, index: int, plan: Any, config: Any, limit: int | None = None) -> None:
@@ -79,7 +85,17 @@ def count_unit(folder: Path, index: int, plan: Any, config: Any, limit: int | No
     if lines_file(folder, index).exists():
         return
     names = [Path(a).name or a for a in plan.arguments]
-    found: set[int] = set()
+    found: list[NDArray[np.uint64]] = []
+    texts: list[str] = []
+    sites: list[str] = []
+
+    def count() -> None:
+        found.append(marks(texts, sites))
+        texts.clear()
+        sites.clear()
+        if sum(map(len, found)) > 2 * len(found[0]) + MANY_MARKS:
+            found[:] = [np.unique(np.concatenate(found))]
+
     seen = 0
     slow = any(part.form in SLOW for part in plan.units[index])
     with write_shard(pages_file(folder, index)) if slow else _nothing() as pages:
@@ -100,12 +116,14 @@ def count_unit(folder: Path, index: int, plan: Any, config: Any, limit: int | No
                 profile = settings.profile or profile_of(
                     kind if isinstance(kind, str) else None, config.profile
                 )
-                if profile in TRIMMED and "\n" in item.text:
-                    found |= marks(
-                        item.text, site_of(item.meta, item.source or settings.source or names[part.argument])
-                    )
+                if profile in TRIMMED and "\n" in item.text.strip():
+                    texts.append(_edges_of(item.text))  # no more of a long text is held
+                    sites.append(site_of(item.meta, item.source or settings.source or names[part.argument]))
+                    if len(texts) >= BATCH:
+                        count()
+    count()
     with atomic_open(lines_file(folder, index), "wb") as handle:
-        np.sort(np.fromiter(found, dtype=np.uint64, count=len(found))).tofile(handle)
+        np.unique(np.concatenate(found)).tofile(handle)
 
 
 def _of_several_lines(part: Part, settings: Settings) -> Iterator[Record | Failure]:
@@ -121,10 +139,22 @@ def _of_several_lines(part: Part, settings: Settings) -> Iterator[Record | Failu
             if part.start:
                 handle.seek(part.start)
             for number, line in lines(handle, part.start, part.end, part.line):
-                if line and (b"\\n" in line or b"\\u000" in line or b"[" in line):
+                if line and _several(line):
                     yield from one_line(line, part, number, settings)
     except BrokenInput:
         return  # the second pass says what is wrong
+
+
+def _several(line: bytes) -> bool:
+    """May a JSON line hold a newline in its text: an escaped one, or a list of lines?"""
+    return (
+        b"\\n" in line
+        or b"\\u000" in line
+        or b'["' in line
+        or b"[ " in line
+        or b"[\t" in line
+        or b"[\r" in line
+    )
 
 
 class _nothing:

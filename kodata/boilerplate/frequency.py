@@ -11,12 +11,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
-from xxhash import xxh3_64_intdigest
-
 from kodata.boilerplate.rules import ATTRIBUTION, MAX_LINE, SENTENCE, Trimmed
+from kodata.native import core
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 HEAD_LINES, TAIL_LINES = 4, 12
 """Lines with text looked at, at each edge."""
@@ -32,6 +35,9 @@ SMALL_TABLE = 200_000
 """Shared lines that are held in memory; a longer table stays on disk."""
 KEY_BITS = 48
 """Of a line's hash; the 16 bits below are of the document, so that copies of a document count once."""
+TAIL, SITE, DOCUMENT = HEAD_LINES, HEAD_LINES + TAIL_LINES, HEAD_LINES + TAIL_LINES + 1
+"""Columns of `edge_keys`; the head begins at 0."""
+_BASE, _MASK = 0xA0761D6478BD642F, (1 << 64) - 1
 
 
 def site_of(meta: Mapping[str, Any], source: str) -> str:
@@ -41,10 +47,20 @@ def site_of(meta: Mapping[str, Any], source: str) -> str:
     return (host or source).removeprefix("www.")
 
 
+def _hash(text: str) -> int:
+    """64 bits: a polynomial over the characters, mixed as splitmix64 does. kodata/csrc/frame.cpp states the same."""
+    h = 0
+    for c in text:
+        h = (h * _BASE + ord(c) + 1) & _MASK
+    h = ((h ^ h >> 30) * 0xBF58476D1CE4E5B9) & _MASK
+    h = ((h ^ h >> 27) * 0x94D049BB133111EB) & _MASK
+    return h ^ h >> 31
+
+
 def key_of(site: str, line: str) -> int:
     """48 bits of a line of normalised text: blanks and digits do not matter (조회 12, 조회 3)."""
     folded = _DIGITS.sub("0", " ".join(line.split()))
-    return xxh3_64_intdigest(f"{site}\0{folded}".encode("utf-8", "replace")) >> 16
+    return _hash(f"{site}\0{folded}") >> 16
 
 
 def site_key(site: str) -> int:
@@ -74,6 +90,29 @@ def countable(line: str) -> bool:
     if len(line) > MAX_LINE or not _LETTERS.search(line) or _STRUCTURE.match(line):
         return False
     return not ATTRIBUTION.search(line)
+
+
+def edge_keys(texts: list[str], sites: list[str]) -> NDArray[np.uint64]:
+    """[texts, HEAD_LINES + TAIL_LINES + 2]: keys of the first and the last lines with text, outermost first, 0 for one that
+    cannot be frame or is not there; the key of the site; 16 bits for the document."""
+    import numpy as np
+
+    keys = np.zeros((len(texts), DOCUMENT + 1), dtype=np.uint64)
+    if native := core():
+        native.edges(texts, sites, keys)
+    else:
+        fill_edge_keys(texts, sites, keys)
+    return keys
+
+
+def fill_edge_keys(texts: list[str], sites: list[str], keys: NDArray[np.uint64]) -> None:
+    """The reference of `edge_keys`, into a table of zeros."""
+    for row, text, site in zip(keys, texts, sites, strict=True):
+        lines = text.split("\n")
+        for start, places in zip((0, TAIL), edges(lines), strict=True):
+            for n, i in enumerate(places):
+                row[start + n] = key_of(site, lines[i]) if countable(lines[i]) else 0
+        row[SITE], row[DOCUMENT] = site_key(site), _hash(max(lines, key=len)) & 0xFFFF
 
 
 class Cut(NamedTuple):
@@ -109,6 +148,16 @@ class Frames:
         asked = np.asarray(keys, dtype=np.uint64)
         places = np.minimum(np.searchsorted(self._keys, asked), len(self._keys) - 1)
         return np.where(self._keys[places] == asked, self._counts[places], 0).tolist()  # type: ignore[no-any-return]
+
+    def may_cut(self, texts: list[str], sites: list[str]) -> NDArray[np.bool_]:
+        """False where `trim` surely cuts nothing: neither the first nor the last line is shared."""
+        import numpy as np
+
+        if not len(self._keys):
+            return np.zeros(len(texts), dtype=bool)
+        outermost = edge_keys(texts, sites)[:, [0, TAIL]]
+        places = np.minimum(np.searchsorted(self._keys, outermost), len(self._keys) - 1)
+        return (self._keys[places] == outermost).any(axis=1)
 
     def trim(self, text: str, site: str) -> Cut:
         """Cut the shared lines from both edges. A text that would be nothing but frame stays."""
@@ -151,4 +200,4 @@ class Frames:
         return Cut(kept, (*before, *after), len(before))
 
 
-__all__ = ["Cut", "Frames", "Trimmed", "countable", "edges", "key_of", "site_key", "site_of"]
+__all__ = ["Cut", "Frames", "Trimmed", "countable", "edge_keys", "edges", "key_of", "site_key", "site_of"]

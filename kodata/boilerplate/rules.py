@@ -56,6 +56,11 @@ def _is_frame(line: str) -> bool:
     return bool(_TAIL.search(line) or _BYLINE.match(line))
 
 
+def may_end_in_frame(last: str) -> bool:
+    """False when a text with this last line has no frame at its end."""
+    return not last.strip() or _LINK.match(last) is not None or _is_frame(last)
+
+
 def _tail_start(lines: list[str]) -> int:
     """Index of the first line of the frame at the end. ▶ lines are links only below a byline or a copyright line: in a
     text they are bullets."""

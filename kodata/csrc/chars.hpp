@@ -36,8 +36,8 @@ bool is_decimal(u32 c);  // \d
 // What the normal form does to single characters: kept (the character itself), another character, or GONE.
 constexpr u32 GONE = 0xFFFFFFFFu;
 
-// Signs of a character that a rule of the normal form may change.
-enum Sign : u8 { TRANSLATED = 1, UNSURE = 2, JOINING = 4, EMOJI = 8 };
+// Signs of a character that a rule of the normal form may change: by itself, or (WATCHED) for what stands beside it.
+enum Sign : u8 { TRANSLATED = 1, UNSURE = 2, JOINING = 4, EMOJI = 8, BLANK = 16, WATCHED = 32 };
 
 struct Tables {
     std::vector<u8> signs;              // [0x10000]

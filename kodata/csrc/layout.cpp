@@ -11,6 +11,8 @@ constexpr std::size_t KEEP_RUN = 3, KEEP_MIXED = 6;
 
 bool is_blank(u32 c) { return c == ' ' || c == '\t'; }
 
+}  // namespace
+
 bool is_run(u32 c) {
     if (c >= 0x3131 && c <= 0x3163) return true;
     switch (c) {
@@ -28,9 +30,8 @@ bool is_mixed_run(u32 c) {
     }
 }
 
-}  // namespace
-
 bool is_emoji(u32 c) { return c == 0x2661 || c == 0x2665 || c == 0x2763 || c == 0x2764 || (c >= 0x1F300 && c <= 0x1FAFF); }
+
 namespace {
 
 bool is_tone(u32 c) { return c >= 0x1F3FB && c <= 0x1F3FF; }

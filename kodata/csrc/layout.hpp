@@ -12,6 +12,10 @@ void lay_out(Chars& text, bool emoji);
 
 bool is_emoji(u32 c);
 
+// Characters of which longer runs are shortened: of one of them, of several together.
+bool is_run(u32 c);
+bool is_mixed_run(u32 c);
+
 // Calls `take(from, to, fenced)` for the pieces of a text in order; joined they are the text (_pieces).
 void each_piece(const Chars& text, const std::function<void(const u32*, const u32*, bool)>& take);
 

@@ -11,6 +11,8 @@ namespace {
 using At = const u32*;
 constexpr int MAX_ROUNDS = 5;
 
+}  // namespace
+
 bool is_high(u32 c) {
     if (c >= 0x80 && c <= 0xFF) return true;
     switch (c) {
@@ -21,6 +23,8 @@ bool is_high(u32 c) {
         default: return false;
     }
 }
+
+namespace {
 
 bool mojibake_begins(At at, At end) {
     const u32 c = *at;
@@ -204,9 +208,13 @@ bool suspicious(const Chars& text) { return repair_suspicious(text.data(), text.
 
 void mark_signs(Tables& made) {
     made.signs.assign(0x10000, 0);
-    for (u32 c = 0; c < 0x10000; ++c)
+    for (u32 c = 0; c < 0x10000; ++c) {
+        const bool watched = c == ' ' || c == '\n' || c == '`' || c == '<' || c == '&' || c == '%' || c == 0x5360 ||
+                             (c >= 0x80 && c <= 0xFF) || is_run(c) || is_mixed_run(c) || (is_hangul(c) && !ksx_syllable(c));
         made.signs[c] = static_cast<u8>((made.prose[c] != c ? TRANSLATED : 0) | (nfc_alone(c) ? 0 : UNSURE) |
-                                        (c == 0x200D || c == 0x115F || c == 0x1160 ? JOINING : 0) | (is_emoji(c) ? EMOJI : 0));
+                                        (c == 0x200D || c == 0x115F || c == 0x1160 ? JOINING : 0) | (is_emoji(c) ? EMOJI : 0) |
+                                        (c == '\t' || c == '\r' ? BLANK : 0) | (watched ? WATCHED : 0));
+    }
 }
 
 bool nfc_alone(u32 c) {
@@ -231,12 +239,12 @@ bool repair_suspicious(const u32* text, std::size_t n) {
     std::size_t hangul = 0, rare = 0;
     for (At at = text; at < end; ++at) {
         if (mojibake_begins(at, end) || (*at == 0x5360 && at + 1 < end && at[1] == 0xC3D9)) return true;  // 占쏙
-        if (at - text < 4000 && is_hangul(*at)) {
+        if (static_cast<std::size_t>(at - text) < RARE_WINDOW && is_hangul(*at)) {
             ++hangul;
             rare += !ksx_syllable(*at);
         }
     }
-    return rare >= 3 && static_cast<double>(rare) / static_cast<double>(hangul) > 0.02;
+    return rare >= LEAST_RARE && static_cast<double>(rare) / static_cast<double>(hangul) > 0.02;
 }
 
 bool normalise(Chars& text, const Callbacks& python) {

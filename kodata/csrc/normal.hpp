@@ -16,6 +16,12 @@ struct Callbacks {
     Nfc nfc;
 };
 
+// A character that a high byte becomes under Latin-1 or windows-1252.
+bool is_high(u32 c);
+
+// Syllables outside KS X 1001 are a sign of mojibake: of the first RARE_WINDOW characters LEAST_RARE of them and more.
+constexpr std::size_t RARE_WINDOW = 4000, LEAST_RARE = 3;
+
 // Whether kodata.text.repair.suspicious sees a sign of mojibake.
 bool repair_suspicious(const u32* text, std::size_t n);
 

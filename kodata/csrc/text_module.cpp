@@ -1,11 +1,15 @@
 // The text core's boundary to Python: strings in, strings and numbers out.
 #include "text_module.hpp"
 
+#include <nanobind/ndarray.h>
+
 #include <map>
 #include <string>
 
+#include "frame.hpp"
 #include "measure.hpp"
 #include "normal.hpp"
+#include "settled.hpp"
 #include "shapes.hpp"
 #include "words.hpp"
 
@@ -49,7 +53,7 @@ Python& python() {
 }
 
 constexpr std::size_t MAX_ENTITIES = 4096;
-constexpr Py_ssize_t MEASURES = 34;
+constexpr std::size_t MEASURES = 34;
 
 Callbacks& callbacks() {
     static Callbacks made{
@@ -117,52 +121,100 @@ void need_tables() {
 }
 
 // the text itself when it is in normal form, its normal form, or None when Python must do it
-nb::object normal_form(nb::str text) {
-    need_tables();
+nb::object normal_form(nb::handle text) {
+    if (settled(text_of(text))) return nb::borrow(text);
     Chars& chars = loaded(text);
     static thread_local Chars before;
     before = chars;
     if (!normalise(chars, callbacks())) return nb::none();
-    if (chars == before) return text;
+    if (chars == before) return nb::borrow(text);
     return string_of(chars.data(), chars.size());
 }
 
-template <std::size_t n>
-void put(PyObject* tuple, Py_ssize_t& at, const double (&values)[n]) {
-    for (double v : values) PyTuple_SET_ITEM(tuple, at++, PyFloat_FromDouble(v));
+nb::list normal_forms(nb::list texts) {
+    need_tables();
+    nb::list made;
+    for (nb::handle text : texts) made.append(normal_form(text));
+    return made;
 }
 
 // the fields of kodata.text.measure.Measures, in order
-nb::tuple measures(nb::str text) {
-    need_tables();
-    const Chars& chars = loaded(text);
-    Measured m;
-    if (chars.size() > 1u << 16) {
-        nb::gil_scoped_release release;  // thread-local work space, and tables nobody writes to any more
-        measure(chars, m);
-    } else {
-        measure(chars, m);
-    }
-    nb::object made = nb::steal(PyTuple_New(MEASURES));
-    PyObject* t = made.ptr();
-    Py_ssize_t at = 0;
-    auto whole = [&](long long v) { PyTuple_SET_ITEM(t, at++, PyLong_FromLongLong(v)); };
+void put(const Measured& m, double* to) {
+    auto whole = [&](long long v) { *to++ = static_cast<double>(v); };
+    auto shares = [&](std::initializer_list<double> values) { to = std::copy(values.begin(), values.end(), to); };
     whole(m.chars);
     whole(m.eojeol);
-    put(t, at, {m.mean_eojeol});
+    shares({m.mean_eojeol});
     whole(m.lines);
-    put(t, at, {m.korean, m.hanja, m.kana});
+    shares({m.korean, m.hanja, m.kana});
     whole(m.hangul_chars);
     whole(m.korean_chars);
-    put(t, at, {m.jamo, m.symbols, m.digits, m.lost, m.rare, m.common, m.line_punct, m.prose, m.mean_line, m.newlines, m.bullets,
-                m.ellipsis});
+    shares({m.jamo, m.symbols, m.digits, m.lost, m.rare, m.common, m.line_punct, m.prose, m.mean_line, m.newlines, m.bullets,
+            m.ellipsis});
     whole(m.particles);
-    put(t, at, {m.dup_lines, m.dup_line_chars});
-    put(t, at, m.top);
-    put(t, at, m.dup);
-    put(t, at, {m.char_repeat});
-    if (at != MEASURES) throw std::runtime_error("measures out of step");
-    return nb::borrow<nb::tuple>(made);
+    shares({m.dup_lines, m.dup_line_chars, m.top[0], m.top[1], m.top[2], m.dup[0], m.dup[1], m.dup[2], m.dup[3], m.dup[4],
+            m.dup[5], m.char_repeat});
+}
+
+using Table = nb::ndarray<double, nb::shape<-1, MEASURES>, nb::c_contig, nb::device::cpu>;
+constexpr std::size_t FACTS = 9;
+using Facts = nb::ndarray<std::int64_t, nb::shape<-1, FACTS>, nb::c_contig, nb::device::cpu>;
+using Kinds = nb::ndarray<const u32, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+// Fills a row of measures and one of facts for each text. Facts: bytes in UTF-8, bits of shapes, hits of spam and of abuse,
+// a run of jamo?, then of the cues: hits of kind 0, of kind 1, of the other kinds, and how many of those kinds there are.
+// `kinds`: bits of the kinds of each cue.
+void look(nb::list list, const Words& spam, const Words& abuse, const Words& cues, Kinds kinds, Table table, Facts facts) {
+    need_tables();
+    if (table.shape(0) != list.size() || facts.shape(0) != list.size()) throw nb::value_error("one row a text");
+    if (kinds.shape(0) != cues.size()) throw nb::value_error("kinds of each cue");
+    static thread_local std::vector<u32> counts;
+    double* row = table.data();
+    std::int64_t* fact = facts.data();
+    for (nb::handle item : list) {
+        const Text text = text_of(item);
+        const Chars& chars = loaded(item);
+        Measured m;
+        measure(chars, m);
+        put(m, row);
+        std::fill(fact, fact + FACTS, 0);
+        fact[0] = static_cast<std::int64_t>(utf8_size(text));
+        fact[1] = shapes(chars.data(), chars.size());
+        fact[2] = static_cast<std::int64_t>(spam.count(text, counts));
+        fact[3] = static_cast<std::int64_t>(abuse.count(text, counts));
+        fact[4] = has_jamo_run(chars.data(), chars.size());
+        if (cues.count(text, counts)) {
+            u32 seen = 0;
+            for (std::size_t i = 0; i < counts.size(); ++i) {
+                if (!counts[i]) continue;
+                const u32 of = kinds.data()[i];
+                for (u32 kind : {1u, 2u})
+                    if (of & kind) fact[4 + kind] += counts[i];
+                if (of & ~3u) fact[7] += counts[i];
+                seen |= of & ~3u;
+            }
+            for (; seen; seen &= seen - 1) ++fact[8];
+        }
+        row += MEASURES;
+        fact += FACTS;
+    }
+}
+
+using Keys = nb::ndarray<u64, nb::shape<-1, EDGES>, nb::c_contig, nb::device::cpu>;
+
+// Fills a row of Edges for each text and its site.
+void fill_edges(nb::list texts, nb::list sites, Keys keys) {
+    if (texts.size() != sites.size() || keys.shape(0) != texts.size()) throw nb::value_error("one site and one row a text");
+    Chars site;
+    u64* row = keys.data();
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+        load(text_of(sites[i]), site);
+        const Edges found = edges(loaded(texts[i]), site);
+        row = std::copy(std::begin(found.head), std::end(found.head), row);
+        row = std::copy(std::begin(found.tail), std::end(found.tail), row);
+        *row++ = found.site;
+        *row++ = found.document;
+    }
 }
 
 std::vector<Chars> words_of(nb::list list) {
@@ -178,8 +230,13 @@ std::vector<Chars> words_of(nb::list list) {
 
 void bind_text(nb::module_& m) {
     m.def("set_tables", &set_tables);
-    m.def("normal_form", &normal_form);
-    m.def("measures", &measures);
+    m.def("normal_form", [](nb::str text) {
+        need_tables();
+        return normal_form(text);
+    });
+    m.def("normal_forms", &normal_forms);
+    m.def("look", &look);
+    m.def("edges", &fill_edges);
     m.def("shapes", [](nb::str text) {
         const Chars& chars = loaded(text);
         return shapes(chars.data(), chars.size());

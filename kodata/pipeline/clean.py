@@ -3,6 +3,7 @@
 import json
 import time
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -344,21 +345,20 @@ def _join_failures(folder: Path, units: int) -> int:
 
 def _dry_run(plan: Any, config: CleanConfig, files: list[Any], workers: int, output: Path) -> Result:
     """Clean a few documents from all over the inputs in memory and say what the whole would take."""
+    from kodata.pipeline.cleaner import Cleaner
     from kodata.pipeline.summary import plan_lines
-    from kodata.pipeline.unit import Cleaner
-    from kodata.sources import Failure
+    from kodata.pipeline.unit import batches, records
+    from kodata.sources import read
 
     cleaner = Cleaner(config, plan)
     units = plan.units[:: max(1, len(plan.units) // 8)]
     started = time.perf_counter()
     for unit in units:
-        for number, (part, item) in enumerate(cleaner.records(unit)):
-            if number >= DRY_DOCUMENTS // len(units):
-                break
-            if isinstance(item, Failure):
-                cleaner.failed(part, item)
-            else:
-                cleaner.clean(part, item)
+        items = records(unit, read, plan, config.max_chars, cleaner.numbers.counts)
+        for batch, failure in batches(islice(items, DRY_DOCUMENTS // len(units))):
+            cleaner.clean(batch)
+            if failure:
+                cleaner.failed(*failure)
     seconds = time.perf_counter() - started
     lines, facts = plan_lines(cleaner.numbers, plan, len(files), seconds, workers, output)
     return Result(path=None, summary=facts, lines=lines)

@@ -6,23 +6,22 @@ Everything merges: numbers of units add up to numbers of the run, in any order o
 from __future__ import annotations
 
 from collections import Counter
-from functools import cache
+from collections.abc import Sequence
 from hashlib import blake2b
 from math import log10
-from operator import attrgetter
 from typing import Any
 
-from kodata.rules import PROFILES, RULES, Drop
-from kodata.text.measure import Measures
+import numpy as np
+
+from kodata.doc import Document
+from kodata.rules import Drop
+from kodata.text.many import COLUMNS, Looked
 
 HISTOGRAMS: dict[str, tuple[float, float, int, bool]] = {
     "eojeol": (0, 6, 48, True), "korean": (0, 1, 40, False), "symbols": (0, 1, 40, False), "prose": (0, 1, 40, False),
     "mean_eojeol": (0, 20, 40, False), "dup_line_chars": (0, 1, 40, False), "dup_5": (0, 1, 40, False), "jamo": (0, 1, 40, False),
 }  # fmt: skip
 """measure -> (low, high, bins, decimal logarithm?)"""
-_BORDER_RULES = [rule for rule in RULES if rule.reason not in ("empty", "lost_text", "wrong_charset")]
-BORDER = 0.2
-"""A kept document stood at the border when a measure was within this share of its limit."""
 BORDER_SAMPLES, RANDOM_SAMPLES, MAX_SOURCES, SAMPLE_CHARS, FAILURES_SHOWN = 2, 4, 500, 600, 50
 OTHER_SOURCES = "(그 밖, others)"
 _COUNTS = (
@@ -44,18 +43,6 @@ _COUNTS = (
 
 TABLES = ("kinds", "sources", "licences", "languages", "pii_sources", "arguments")
 """Names of the tables of counters: a key and what it counted."""
-
-
-_HISTOGRAM_LIST = list(HISTOGRAMS.items())
-_HISTOGRAM_VALUES = attrgetter(*HISTOGRAMS)
-
-
-@cache
-def _borders(profile: str) -> list[tuple[str, str, float, float, float]]:
-    """(reason, measure, limit, low, high) of the rules of a profile whose border cases are shown: those between low and
-    high, which are a little wide."""
-    limits = [(r.reason, r.measure, PROFILES[profile].get(r.reason)) for r in _BORDER_RULES]
-    return [(r, m, n, n * (1 - 1.01 * BORDER), n * (1 + 1.01 * BORDER)) for r, m, n in limits if n]
 
 
 def _order(identity: str) -> str:
@@ -87,15 +74,17 @@ class Numbers:
             key = OTHER_SOURCES
         return table.setdefault(key, Counter())
 
-    def measured(self, found: Measures) -> None:
-        """Count a document in the histograms."""
-        for (name, (low, high, bins, logarithm)), value in zip(
-            _HISTOGRAM_LIST, _HISTOGRAM_VALUES(found), strict=True
-        ):
+    def measured(self, looked: Looked) -> None:
+        """Count documents in the histograms."""
+        for name, (low, high, bins, logarithm) in HISTOGRAMS.items():
+            values = looked.table[:, COLUMNS[name]]
             if logarithm:
-                value = log10(value) if value > 0 else 0
-            place = int((value - low) / (high - low) * bins)
-            self.histograms[name][0 if place < 0 else place if place < bins else bins - 1] += 1
+                values = np.array([log10(value) if value > 0 else 0.0 for value in values.tolist()])
+            places = ((values - low) / (high - low) * bins).astype(np.int64)
+            found = np.bincount(places.clip(0, bins - 1), minlength=bins)
+            self.histograms[name] = [
+                a + b for a, b in zip(self.histograms[name], found.tolist(), strict=True)
+            ]
 
     def wants(self, name: str, order: float | str, limit: int, identity: str) -> bool:
         """Would `sample` keep it?"""
@@ -112,32 +101,33 @@ class Numbers:
         kept.sort(key=lambda item: (item[0], item[1]["id"]))
         del kept[limit:]
 
-    def decided(
-        self, identity: str, text: str, source: str, found: Measures, profile: str, drop: Drop | None
-    ) -> None:
-        """Take samples of a decided document: at random, and where the value stood close to a limit."""
-        base = {"id": identity, "source": source, "profile": profile}
-        if drop is not None:
-            distance = abs(drop.value - drop.limit) / (abs(drop.limit) or 1)
-            for name, place, most in (
-                (f"border-drop/{drop.reason}", distance, BORDER_SAMPLES),
-                (f"drop/{drop.reason}", _order(identity), RANDOM_SAMPLES),
-            ):
-                if self.wants(name, place, most, identity):
-                    note = {"value": round(drop.value, 4), "limit": drop.limit, "reason": drop.reason}
-                    self.sample(name, place, most, {**base, **note, "text": text})
-            return
-        order = _order(identity)
-        if self.wants("keep", order, RANDOM_SAMPLES * 3, identity):
-            self.sample("keep", order, RANDOM_SAMPLES * 3, {**base, "text": text})
-        for reason, measure, limit, low, high in _borders(profile):
-            value = getattr(found, measure)
-            if not low < value < high:
-                continue
-            distance = abs(value - limit) / limit
-            if distance < BORDER and self.wants(f"border-keep/{reason}", distance, BORDER_SAMPLES, identity):
+    def dropped(self, document: Document, profile: str, drop: Drop) -> None:
+        """Take samples of the dropped documents: at random, and where the value stood close to the limit."""
+        distance = abs(drop.value - drop.limit) / (abs(drop.limit) or 1)
+        for name, place, most in (
+            (f"border-drop/{drop.reason}", distance, BORDER_SAMPLES),
+            (f"drop/{drop.reason}", _order(document.id), RANDOM_SAMPLES),
+        ):
+            if self.wants(name, place, most, document.id):
+                note = {"value": round(drop.value, 4), "limit": drop.limit, "reason": drop.reason}
+                self._sample(name, place, most, document, profile, note)
+
+    def kept(self, document: Document, profile: str, borders: Sequence[tuple[str, float, float]]) -> None:
+        """Take samples of the kept documents: at random, and at the borders it stands at: (reason, value, limit)."""
+        order = _order(document.id)
+        if self.wants("keep", order, RANDOM_SAMPLES * 3, document.id):
+            self._sample("keep", order, RANDOM_SAMPLES * 3, document, profile, {})
+        for reason, value, limit in borders:
+            distance, name = abs(value - limit) / limit, f"border-keep/{reason}"
+            if self.wants(name, distance, BORDER_SAMPLES, document.id):
                 note = {"value": round(value, 4), "limit": limit, "reason": reason}
-                self.sample(f"border-keep/{reason}", distance, BORDER_SAMPLES, {**base, **note, "text": text})
+                self._sample(name, distance, BORDER_SAMPLES, document, profile, note)
+
+    def _sample(
+        self, name: str, order: float | str, most: int, document: Document, profile: str, note: dict[str, Any]
+    ) -> None:
+        base = {"id": document.id, "source": document.source, "profile": profile}
+        self.sample(name, order, most, {**base, **note, "text": document.text})
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able form."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from kodata.sources.pagemeta import iso_date
 from kodata.sources.record import Record, Settings
@@ -127,8 +127,68 @@ def fixed_meta(values: Mapping[str, Any], known: Mapping[str, Any] | None = None
     return meta | rest
 
 
+class _Form(NamedTuple):
+    """What the keys of a row are to `_usual`, found once for the rows of a file."""
+
+    text: str
+    identity: str | None
+    fixed: tuple[tuple[str, str], ...]
+    """(name in meta, key)."""
+    others: tuple[str, ...]
+
+
+@lru_cache(maxsize=256)
+def _form(names: tuple[Any, ...]) -> _Form | None:
+    """The form of rows with these keys; None when only `record` can tell."""
+    texts = _text_names(names)
+    ids = [key for key in _ID_KEYS if key in names]
+    if not texts or len(ids) > 1 or any(not isinstance(name, str) for name in names):
+        return None
+    fixed = _fixed_names(names)
+    taken = {texts[0], "source", *ids, *(key for _, key in fixed)}
+    if len(taken) < 1 + ("source" in names) + len(ids) + len(fixed) or {"meta", "metadata"} & set(names):
+        return None
+    return _Form(texts[0], ids[0] if ids else None, fixed, tuple(name for name in names if name not in taken))
+
+
+def _usual(row: Mapping[str, Any], form: _Form, place: str, settings: Settings) -> Record | None:
+    """`record` of a row whose known keys hold strings, or None for another."""
+    text = row[form.text]
+    identity = row[form.identity].strip() if form.identity and isinstance(row[form.identity], str) else ""
+    if not isinstance(text, str) or not (identity or form.identity is None):
+        return None
+    meta: dict[str, Any] = {}
+    for name, key in form.fixed:
+        value = row[key]
+        if not isinstance(value, str):
+            return None
+        if value and name not in meta:
+            meta[name] = iso_date(value) or value if name == "date" else value
+    for key in form.others:
+        if (value := row[key]) is not None:
+            meta[key] = value
+    if settings.licence is not None and not meta.get("licence"):
+        meta["licence"] = settings.licence
+    if settings.kind is not None and not meta.get("kind"):
+        meta["kind"] = settings.kind
+    source = settings.source or row.get("source", "")
+    return Record(text, place, identity or None, source if isinstance(source, str) else "", meta)
+
+
 def record(row: Mapping[str, Any], place: str, settings: Settings) -> Record:
     """Make a Record of a row. Known keys keep their meaning, the others go into meta. Raises NoText."""
+    if (
+        not settings.text_field
+        and len(row) <= 64
+        and (form := _form(tuple(row)))
+        and (made := _usual(row, form, place, settings))
+    ):
+        return made
+    return _of_any(row, place, settings)
+
+
+def _of_any(row: Mapping[str, Any], place: str, settings: Settings) -> Record:
+    """`record` of any row: the definition."""
     text, used = find_text(row, settings.text_field)
     rest = {str(key): value for key, value in row.items() if key not in used and value is not None}
     meta: dict[str, Any] = {}

@@ -28,7 +28,7 @@ from kodata.text.syllables import COMMON, KS_X_1001
 
 MIN_HITS = 3
 """With fewer hits `kodata.spam.spam` says nothing."""
-_CUES = list(
+CUES = list(
     dict.fromkeys([*LONE, *PRONOUNS, *(phrase for phrases in TRANSLATED.values() for phrase in phrases)])
 )
 
@@ -64,15 +64,9 @@ def measure(text: str) -> Measures:
     native = text_core()
     if native is None:
         return _measure(text)
-    found = Measures()
-    (
-        found.chars, found.eojeol, found.mean_eojeol, found.lines, found.korean, found.hanja, found.kana, found.hangul_chars,
-        found.korean_chars, found.jamo, found.symbols, found.digits, found.lost, found.rare, found.common, found.line_punct,
-        found.prose, found.mean_line, found.newlines, found.bullets, found.ellipsis, found.particles, found.dup_lines,
-        found.dup_line_chars, found.top_2, found.top_3, found.top_4, found.dup_5, found.dup_6, found.dup_7, found.dup_8,
-        found.dup_9, found.dup_10, found.char_repeat,
-    ) = native.measures(text)  # fmt: skip
-    return found
+    from kodata.text.many import look
+
+    return look([text]).measures(0)
 
 
 def shapes(text: str) -> int:
@@ -86,7 +80,7 @@ def shapes(text: str) -> int:
 
 
 @cache
-def _words(name: str) -> Any:
+def word_list(name: str) -> Any:
     """The word list of a reference as an automaton, or None."""
     native = text_core()
     if native is None:
@@ -96,7 +90,7 @@ def _words(name: str) -> Any:
             [word for word, _, _ in kodata.spam._WORDS], "".join(map(chr, kodata.spam._SEPARATORS))
         )
     if name == "signals":
-        return native.Words(_CUES, "")
+        return native.Words(CUES, "")
     # whatever may stand between the syllables of a stem is passed over, so that no disguise is missed
     gap = "".join(c for c in map(chr, range(0x3200)) if re.fullmatch(kodata.toxicity._GAP, c))
     return native.Words(list(kodata.toxicity._WEIGHT), gap)
@@ -104,7 +98,7 @@ def _words(name: str) -> Any:
 
 def spam(text: str, eojeol: int) -> Spam:
     """`kodata.spam.spam`."""
-    words = _words("spam")
+    words = word_list("spam")
     if words is None or (hits := words.total(text)) >= MIN_HITS:
         return kodata.spam.spam(text, eojeol)
     if not hits:
@@ -115,7 +109,7 @@ def spam(text: str, eojeol: int) -> Spam:
 
 def toxicity(text: str, eojeol: int) -> float:
     """`kodata.toxicity.toxicity`."""
-    words = _words("toxicity")
+    words = word_list("toxicity")
     if words is not None and not words.total(text) and not text_core().has_jamo_run(text):  # type: ignore[union-attr]
         return 0.0
     return kodata.toxicity.toxicity(text, eojeol)
@@ -123,12 +117,12 @@ def toxicity(text: str, eojeol: int) -> float:
 
 def signals(text: str, eojeol: int) -> Signals:
     """`kodata.signals.signals`."""
-    words = _words("signals")
+    words = word_list("signals")
     if words is None or eojeol < MIN_EOJEOL:
         return kodata.signals.signals(text, eojeol)
     if not words.total(text):
         return Signals(0.0, 0.0)
-    counts = dict(zip(_CUES, words.counts(text), strict=True))
+    counts = dict(zip(CUES, words.counts(text), strict=True))
     lone = sum(counts[word] for word in LONE) / eojeol
     if lone > ROUGH:
         return kodata.signals.signals(text, eojeol)

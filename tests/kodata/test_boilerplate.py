@@ -3,11 +3,14 @@
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kodata.boilerplate import trim
+from kodata.boilerplate import Frames, may_be_framed, trim
+from kodata.boilerplate.frequency import edge_keys, fill_edge_keys, key_of, site_key
+from kodata.boilerplate.rules import trim_by_rules
 from kodata.doc import read_records
 from tests.made_korean import sentence, write_jsonl
 
@@ -233,8 +236,33 @@ def test_renamed_documents_keep_their_trimmed_pieces(tmp_path: Path) -> None:
     assert len(set(ids)) == 60 and [c["id"] for c in docs(folder, "trimmed")] == ids
 
 
-@given(st.text(alphabet="가나다 \n1#`ab", max_size=300))
-def test_marks_of_any_text(text: str) -> None:
-    from kodata.boilerplate.counting import marks
+LINES = ["가", "가나", " 다 라 ", "12 34", "조회 12", "조회 ٣", "```", "~~~py", "::: tip", "<div>", "</b> ", "<a href=x> 말", "CC BY 4.0", "ACC-BY", "공공누리 1",
+         "크리에이티브 커먼즈", "크리에이티브\u3000커먼즈", " 출처 : 나", "출처는", "½²", "a_b", "_ _", "\t", "", "긴 줄 " * 50, "x" * 160, "y" * 161, "\ud800 끝"]  # fmt: skip
 
-    assert all(0 <= mark < 1 << 64 for mark in marks(text, "a"))
+
+@given(
+    st.lists(st.one_of(st.sampled_from(LINES), st.text(max_size=12)), max_size=24),
+    st.sampled_from(["", "a.kr", "출처"]),
+)
+def test_edges_are_those_of_the_reference(lines: list[str], site: str) -> None:
+    texts = ["\n".join(lines), "\n".join(lines[::-1])]
+    found, expected = edge_keys(texts, [site, site + "x"]), np.zeros((2, 18), dtype=np.uint64)
+    fill_edge_keys(texts, [site, site + "x"], expected)
+    assert found.tolist() == expected.tolist()
+
+
+@given(st.lists(st.sampled_from(LINES), max_size=30), st.sampled_from(["", "a.kr"]))
+def test_texts_that_may_not_be_cut_are_not(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[str], site: str
+) -> None:
+    text, other = "\n".join(lines).strip("\n"), "\n".join(lines[:9]).strip("\n")
+    counted = sorted({key_of(site, line) for line in lines[::3]} | {site_key(site)})
+    table = np.array(
+        [(key, 60 if n % 2 else 5) for n, key in enumerate(counted)], dtype=[("key", "<u8"), ("count", "<u4")]
+    )
+    path = tmp_path_factory.mktemp("frames") / "frames.npy"
+    np.save(path, table)
+    frames = Frames(path)
+    for some, cut in zip((text, other), frames.may_cut([text, other], [site, site]).tolist(), strict=True):
+        assert cut or not frames.trim(some, site).cut
+        assert may_be_framed(some.rstrip()) or not trim_by_rules(some.rstrip()).cut

@@ -19,6 +19,8 @@ from kodata.pii import find
 from kodata.pii import shapes as python_shapes
 from kodata.pii.shapes import ALL, NUMBER
 from kodata.text import fast
+from kodata.text.fast import MIN_HITS
+from kodata.text.many import MEASURES, look, normalise_all
 from kodata.text.measure import _character_class
 from kodata.text.measure import measure as python_measure
 from kodata.text.normalise import normalise as python_normalise
@@ -79,6 +81,25 @@ def test_measures_are_those_of_the_reference(text: str) -> None:
     found, expected = astuple(fast.measure(text)), astuple(python_measure(text))
     assert found == expected
     assert list(map(type, found)) == list(map(type, expected))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(texts, max_size=6), st.integers(0, 50))
+def test_many_texts_at_once_are_as_each_alone(some: list[str], repeated: int) -> None:
+    some = [text * (repeated if n % 2 else 1) for n, text in enumerate(some)]
+    done = normalise_all(some)
+    assert done == [python_normalise(text) for text in some]
+    looked = look(done)
+    for n, text in enumerate(done):
+        found = looked.measures(n)
+        assert astuple(found) == astuple(python_measure(text))
+        assert looked.sizes[n] == len(text.encode("utf-8", "replace"))
+        assert find(text, looked.shapes[n]) == find(text, ALL)
+        assert looked.abuse[n] or not kodata.toxicity.toxicity(text, found.eojeol)
+        translated, lone, hits = looked.table[n, MEASURES:]
+        cues = kodata.signals.signals(text, found.eojeol)
+        assert translated == cues.translated and lone >= cues.lone
+        assert hits >= MIN_HITS or not kodata.spam.spam(text, found.eojeol).score
 
 
 @settings(max_examples=150, deadline=None)
@@ -187,8 +208,7 @@ def test_sizes_are_those_of_utf8(text: str) -> None:
 def test_one_long_line_takes_no_time(unit: str) -> None:
     text = unit * (1_000_000 // len(unit))
     native.normal_form(text)
-    native.measures(text)
-    native.shapes(text)
+    look([text])
 
 
 def test_real_texts_are_treated_alike(real_data: Path) -> None:
