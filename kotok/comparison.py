@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -92,10 +93,10 @@ def told(compared: Sequence[Compared]) -> Result:
                 note="앞 순위 병합만 남긴 어휘이며, 그 크기로 따로 학습한 것은 아님 (first merges only, not trained at that size)",
             )
         )
-    report += [_vocabulary_table(compared), _odd_tokens(compared)]
-    for sentence in SENTENCES:
+    for n, sentence in enumerate(SENTENCES, 1):
         rows = [{"label": c.name, "tokens": _pieces(c.tokenizer, sentence)} for c in compared]
-        report.append(blocks.tokens("같은 문장 (the same sentence)", rows))
+        report.append(blocks.tokens(f"같은 문장 {n} (the same sentence, {n})", rows))
+    report += [_use_table(compared, summary), _vocabulary_table(compared), _odd_tokens(compared)]
     return Result(summary=summary, report=[b for b in report if b], lines=_lines(compared, summary, note))
 
 
@@ -157,10 +158,6 @@ def _main_table(compared: Sequence[Compared], summary: dict[str, Any], note: str
         "토크나이저 (tokenizer)",
         "어휘 (vocabulary)",
         *COLUMNS.values(),
-        "레니 효율 (Rényi)",
-        "안 쓰인 토큰 (unused ids)",
-        "복원 실패 (texts not given back)",
-        "인코딩 (MB per CPU-second)",
     ]
     rows = []
     for c in compared:
@@ -169,14 +166,35 @@ def _main_table(compared: Sequence[Compared], summary: dict[str, Any], note: str
             [
                 c.name,
                 facts["vocab_size"],
-                *(_round(facts[k]) for k in COLUMNS),
-                _round(facts["renyi"]),
-                facts["unused"],
-                facts["round_trip_failures"],
-                round(c.speed, 2),
+                *(_round(facts[k], 3) for k in COLUMNS),
             ]
         )
     return blocks.table("비교 (comparison)", columns, rows, note)
+
+
+def _use_table(compared: Sequence[Compared], summary: dict[str, Any]) -> dict[str, Any]:
+    from kodata.report import blocks
+
+    columns = [
+        "토크나이저 (tokenizer)",
+        "레니 효율 (Rényi efficiency)",
+        "안 쓰인 토큰 (unused ids)",
+        "복원 실패 (texts not given back)",
+        "인코딩 속도, MB/CPU초 (MB per CPU-second)",
+    ]
+    rows = []
+    for c in compared:
+        facts = summary["tokenizers"][c.name]
+        rows.append(
+            [
+                c.name,
+                _round(facts["renyi"], 3),
+                facts["unused"],
+                facts["round_trip_failures"],
+                round(c.speed, 1),
+            ]
+        )
+    return blocks.table("쓰임, 복원, 속도 (use, round trip, speed)", columns, rows)
 
 
 def _intervals(compared: Sequence[Compared]) -> dict[str, Any]:
@@ -244,9 +262,14 @@ def _odd_tokens(compared: Sequence[Compared]) -> dict[str, Any]:
         for kind in KINDS:
             ids = c.suspicious[kind][:24]
             if ids and kind != "part":
-                shown = " ".join(f"[{show(c.tokenizer.token(i))}]" for i in ids)
+                shown = " ".join(f"[{_short(show(c.tokenizer.token(i)))}]" for i in ids)
                 items.append({"label": f"{c.name}: {KINDS[kind]}", "text": shown})
     return blocks.samples("의심스러운 토큰 (suspicious tokens)", items) if items else {}
+
+
+def _short(text: str) -> str:
+    """Long runs as `-×64`."""
+    return re.sub(r"(.)\1{7,}", lambda run: f"{run[1].replace(' ', '␣')}×{len(run[0])}", text)
 
 
 def _pieces(tokenizer: Judged, sentence: str) -> list[tuple[str, int]]:
@@ -273,7 +296,12 @@ def _lines(compared: Sequence[Compared], summary: dict[str, Any], note: str) -> 
     people = compared[0].people is not None
     sizes = [9, 7, 12, 7, 7, 7, 7, 7, 7, 7, 8, 6, 9, *([7, 7, 7] if people else [])]
     heads = [*short, *(["gold P", "R", "F1"] if people else [])]
-    lines = [" " * width + "".join(f"{h:>{s}}" for h, s in zip(heads, sizes, strict=True))]
+    best = max(compared, key=lambda c: summary["tokenizers"][c.name]["chars_per_token"])
+    lines = [
+        f"토크나이저 (tokenizers) {len(compared)}, {note.split('. ')[0]}, "
+        f"가장 짧게 (fewest tokens) {best.name} {summary['tokenizers'][best.name]['chars_per_token']:.3f} 글자/토큰 (characters per token)",
+        " " * width + "".join(f"{h:>{s}}" for h, s in zip(heads, sizes, strict=True)),
+    ]
     for c in compared:
         facts = summary["tokenizers"][c.name]
         between = c.between("chars_per_token")

@@ -34,9 +34,9 @@ class TrainConfig:
     """학습 방법 (training algorithm)"""
     share: Annotated[float, Parameter(name=["--share", "-t"])] = 0.75
     """형태소 안에서 학습할 병합의 비율, staged-bbpe (share of merges learned inside morphemes)"""
-    min_type_count: Annotated[int, Parameter(name=["--min-type-count", "-k"])] = 3
+    min_type_count: Annotated[int, Parameter(name=["--min-type-count", "-k"])] = 2
     """이 횟수 이상 나온 어형만 Kiwi로 분석 (word types seen this often are cut by Kiwi)"""
-    count_power: float = 1.0
+    count_power: float = 0.7
     """어형 빈도의 지수: 1보다 작으면 반복된 표현보다 다양한 표현을 중시 (exponent of word counts: below 1 variety weighs more than repetition)"""
     pattern: Pattern = "llama-bpe"
     """사전 토큰화 규칙, llama.cpp가 아는 것 (pre-tokenizer known to llama.cpp)"""

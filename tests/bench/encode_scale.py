@@ -8,47 +8,56 @@ times a second. The shards must not depend on the number of workers: their bytes
 from __future__ import annotations
 
 import argparse
-import gzip
 import hashlib
+import itertools
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+from tests.bench.tokenizer import texts
+
 FILE_BYTES = 60_000_000
 
 
-def repeated(data: Path, folder: Path, megabytes: int, single: bool) -> Path:
-    """A folder of JSONL with this many MB (10^6 bytes of UTF-8 text), made once."""
+def repeated(data: Path, folder: Path, megabytes: int) -> Path:
+    """A folder of JSONL files with this many MB (10^6 bytes of UTF-8 text) in all, made once."""
     if (folder / "done").is_file():
         return folder
     folder.mkdir(parents=True, exist_ok=True)
-    files = sorted((data / "corpus").rglob("*.jsonl.gz"))
-    left, part, room, turn = megabytes * 1_000_000, 0, 0, 0
-    handle = None
-    while left > 0:
-        for file in files:
-            with gzip.open(file, "rt", encoding="utf-8") as lines:
-                for line in lines:
-                    if room <= 0 and left > 0:
-                        if handle:
-                            handle.close()
-                        handle = open(folder / f"{part:03d}.jsonl", "w", encoding="utf-8")  # noqa: SIM115
-                        part, room = part + 1, megabytes * 2_000_000 if single else FILE_BYTES
-                    record = json.loads(line)
-                    size = len(record["text"].encode())
-                    if left <= 0 or handle is None:
-                        break
-                    new = {"id": f"{turn}:{record['id']}", "text": record["text"], "source": file.name}
-                    handle.write(json.dumps(new, ensure_ascii=False) + "\n")
-                    left, room = left - size, room - size
-        turn += 1
-    if handle:
-        handle.close()
+    records = [
+        (json.dumps({"text": text, "source": file.name}, ensure_ascii=False), len(text.encode()))
+        for file in sorted((data / "corpus").rglob("*.jsonl.gz"))
+        for text in texts([file])
+    ]
+    left = megabytes * 1_000_000
+    endless = enumerate(itertools.cycle(records))
+    for part in itertools.count():
+        room = min(FILE_BYTES, left)
+        with open(folder / f"{part:03d}.jsonl", "w", encoding="utf-8") as handle:
+            while room > 0:
+                n, (record, size) = next(endless)
+                handle.write(f'{{"id": "{n}", {record[1:]}\n')
+                room, left = room - size, left - size
+        if left <= 0:
+            break
     (folder / "done").touch()
+    return folder
+
+
+def joined(many: Path, folder: Path) -> Path:
+    """A folder with one file that holds all of `many`, made once."""
+    if not (folder / "done").is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(folder / "all.jsonl", "wb") as whole:
+            for file in sorted(many.glob("*.jsonl")):
+                with open(file, "rb") as part:
+                    shutil.copyfileobj(part, whole, 1 << 20)
+        (folder / "done").touch()
     return folder
 
 
@@ -101,32 +110,30 @@ def main() -> None:
     parser.add_argument("--make", action="store_true", help="only make the files")
     parser.add_argument("--record", action="store_true", help="append to tests/bench/records.jsonl")
     given = parser.parse_args()
-    shapes = [(mb, False) for mb in given.megabytes] + [(given.megabytes[-1], True)]
-    made = {
-        (mb, single): repeated(given.data, given.work / f"{mb}{'-single' if single else ''}", mb, single)
-        for mb, single in shapes
-    }
+    made = {(mb, False): repeated(given.data, given.work / f"{mb}", mb) for mb in given.megabytes}
+    most = given.megabytes[-1]
+    made[most, True] = joined(made[most, False], given.work / f"{most}-single")
     if given.make:
         return
     rows: dict[tuple[int, bool, int], dict[str, float | str]] = {}
     print(
         "| MB | files | workers | wall s | MB/s | MB/CPU-s | peak MB | load |\n|--:|---|--:|--:|--:|--:|--:|--:|"
     )
-    for (mb, single), texts in made.items():
+    for (mb, single), folder in made.items():
         for workers in given.workers:
-            row = rows[mb, single, workers] = run(texts, given.tok, given.work / "out", workers)
+            row = rows[mb, single, workers] = run(folder, given.tok, given.work / "out", workers)
             print(
                 f"| {mb} | {'one' if single else 'many'} | {workers} | {row['wall']:.1f} | {mb / row['wall']:.1f} "
                 f"| {mb / row['cpu']:.1f} | {row['memory_mb']:.0f} | {row['load']:.1f} |",
                 flush=True,
             )
-    for mb, single in shapes:
+    for mb, single in made:
         same = {row["digest"] for (m, s, _), row in rows.items() if (m, s) == (mb, single)}
         assert len(same) == 1, "the shards depend on the number of workers"
     if given.record:
         from tests.bench.table import record
 
-        most, least = given.megabytes[-1], given.megabytes[0]
+        least = given.megabytes[0]
         one, two = (rows[most, False, w] for w in (given.workers[0], given.workers[-1]))
         command = "python -m tests.bench.encode_scale DATA TOK"
         record(

@@ -108,7 +108,9 @@ def train_kiwi(learn: list[Path], folder: Path, size: int, *cuts: str) -> None:
 
 TRAINERS: dict[str, Callable[[list[Path], Path, int], None]] = {
     "ours staged": lambda a, b, n: train_ours(a, b, n),
-    "ours bbpe": lambda a, b, n: train_ours(a, b, n, algorithm="bbpe"),
+    "ours staged, t 0.9": lambda a, b, n: train_ours(a, b, n, share=0.9),
+    "ours plain": lambda a, b, n: train_ours(a, b, n, algorithm="bbpe"),
+    "ours plain, raw counts": lambda a, b, n: train_ours(a, b, n, algorithm="bbpe", count_power=1.0),
     "HF BBPE": train_hf,
     "kiwi bpe_trainer": train_kiwi,
     "kiwi bpe_trainer j e vcp xsv": lambda a, b, n: train_kiwi(a, b, n, "j", "e", "vcp", "xsv"),

@@ -123,7 +123,7 @@ def test_eval_report(tok_folder, corpus, tmp_path):
         assert first[key] == second[key]
     assert first["round_trip_failures"] == 0 and set(first["groups"]) == {"책", "신문"}
     kinds = [block["type"] if "type" in block else block.get("kind") for block in result.report]
-    assert kinds[:2] == ["table", "intervals"] and "tokens" in kinds and kinds.count("table") == 3
+    assert kinds[:2] == ["table", "intervals"] and "tokens" in kinds and kinds.count("table") == 4
     assert (tmp_path / "e/report.html").read_text().count("kotok eval") >= 1
     assert (
         evaluate(

@@ -41,10 +41,13 @@ def test_merges_are_the_reference_merges(corpus, tmp_path):
 
     from kotok.pattern import training_words
 
-    bbpe([corpus], tmp_path / "a", vocab_size=512, val=0.0)
     counted = Counter(w for d in Corpus(corpus) for w in training_words(d.text))
     headers = bpe.reference_train(dict.fromkeys(HEADERS, 1), 512, 1, whole_chars=True)
-    assert load(tmp_path / "a").merges == bpe.reference_train(counted, 512 - 16, 2, headers, whole_chars=True)
+    softened = {w: round(c**0.7 * 100) for w, c in counted.items()}
+    for power, counts, least in ((1.0, counted, 2), (0.7, softened, round(2**0.7 * 100))):
+        bbpe([corpus], tmp_path / f"{power}", vocab_size=512, val=0.0, count_power=power)
+        wanted = bpe.reference_train(counts, 512 - 16, least, headers, whole_chars=True)
+        assert load(tmp_path / f"{power}").merges == wanted
 
 
 HEADERS = [b"System", b":", b"\n", b"User", b"Assistant"]
