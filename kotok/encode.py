@@ -105,8 +105,9 @@ def encode(
         records = [done[job.part] for job in jobs]
         total = _merged(records)
         if not total["documents"]:
+            why = ", ".join(f"{name} {n}" for name, n in total["reasons"].items()) or "–"
             raise UserError(
-                f"인코딩할 것이 없습니다 (nothing to encode): 거절 (refused) {total['refused']}, 빈 것 (empty) {total['empty']}",
+                f"인코딩할 것이 없습니다 (nothing to encode): 거절 (refused) {total['refused']} ({why}), 빈 것 (empty) {total['empty']}",
                 "입력과 --max-tokens, --truncate 를 확인하십시오 (check the input, --max-tokens and --truncate)",
             )
         counts: dict[Split, list[tuple[str, PartCount]]] = {

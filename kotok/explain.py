@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
+from itertools import pairwise
 
 from kotok.foreign import Judged
 from kotok.tokenizer import Tokenizer, show
@@ -26,11 +27,9 @@ def explained(tokenizer: Judged, ids: Sequence[int]) -> list[str]:
 def _pieces(tokens: Sequence[bytes]) -> list[str]:
     """`뷁의 1–2/3바이트` for tokens that begin or end inside a character."""
     data = b"".join(tokens)
-    starts = [n for n, byte in enumerate(data) if byte & 0xC0 != 0x80]
-    owner = [0] * len(data)
-    for start, end in zip(starts, [*starts[1:], len(data)], strict=True):
-        owner[start:end] = [start] * (end - start)
-    ends = dict(zip(starts, [*starts[1:], len(data)], strict=True))
+    edges = sorted({0, len(data), *(n for n, byte in enumerate(data) if byte & 0xC0 != 0x80)})
+    ends = dict(pairwise(edges))
+    owner = [start for start, end in ends.items() for _ in range(start, end)]
     notes, at = [], 0
     for token in tokens:
         begin, at = at, at + len(token)

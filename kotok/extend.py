@@ -245,7 +245,7 @@ def _learn(
     if made.tokens < known + wanted:
         raise UserError(
             f"글에 비해 더할 토큰이 너무 많습니다 (too many tokens for this text): {wanted}",
-            f"더할 수 있는 만큼은 (at most about): --fresh --add {max(1, made.tokens - known - 63)}",
+            f"추가할 수 있는 토큰은 약 (at most about): --fresh --add {max(1, made.tokens - known - 63)}",
         )
     facts = {"documents": documents, "types": len(counts), "tokens_inside_morphemes": made.inside}
     return made.merges[len(plain.merges) :], facts

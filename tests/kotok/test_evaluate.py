@@ -166,6 +166,7 @@ def test_each_token_is_explained(tok):
     assert "‘뷁’의 바이트" in list(byte.values())[-1] and list(byte.values())[-1].endswith("of 3)")
     assert explained(tok, tok.encode("\n")) == ["U+000A"]  # a character nobody sees
     assert any(n.startswith("U+200D의 바이트") for n in explained(tok, ids))
+    assert explained(tok, []) == [] and explained(tok, [0x80]) == [""]
 
 
 def test_inspect_tokenizers_of_other_makes(tok, tmp_path):
