@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from kobitnet.engine.config import QUANTISERS
 from kobitnet.finite import check_finite
 from kodata.run.errors import UsageError
 from kodata.run.flags import Flat, Fresh, Limit, Parameter, Seed
@@ -30,7 +31,7 @@ class GenerateConfig:
     top_p: float = 0.95
     """후보의 누적 확률 (cumulative probability of the candidates)"""
     backend: Literal["auto", "torch", "engine"] = "auto"
-    """계산 백엔드: engine = CPU 삼진 엔진, auto = b1.58이면 engine (backend; auto = the engine for b1.58)"""
+    """계산 백엔드: engine = CPU 삼진 엔진, auto = 엔진이 계산하는 모델이면 engine (backend; auto = the engine where it can)"""
     head: Literal["auto", "fp32", "bf16", "int8"] = "auto"
     """엔진 출력층의 정밀도, auto = 손실 없이 (precision of the engine's output head, auto = lossless)"""
     repetition_penalty: float = 1.0
@@ -129,11 +130,11 @@ def open_backend(path: Path, config: GenerateConfig) -> tuple["Backend", bool]:
 
 
 def backend_name(path: Path, config: GenerateConfig) -> str:
-    """`--backend`, with auto decided: torch for what only torch computes (other quantisers, full precision)."""
+    """`--backend`, with auto decided: torch for what only torch computes (full precision)."""
     if config.backend != "auto":
         return config.backend
     facts = _facts(path)
-    return "engine" if facts is None or facts.get("model_type") == "bitnet" else "torch"
+    return "engine" if facts is None or str(facts.get("model_type")) in QUANTISERS else "torch"
 
 
 def _facts(path: Path) -> dict[str, Any] | None:

@@ -123,12 +123,19 @@ void linear(const LinearOut* outs, int n_outs, Quantized& x) {
                 steps_any(k, layer.w, x, begin - before, last - begin, [&](int64_t step, int64_t m, const int32_t* raw) {
                     const int64_t row0 = step * kStepRows;
                     const int64_t rows = layer.w.rows - row0 < kStepRows ? layer.w.rows - row0 : kStepRows;
-                    const float s = layer.scale / x.scale[m];
                     const int32_t sum = x.sum[m];
                     float* y = out->y + m * out->ldy + row0;
-                    for (int64_t r = 0; r < rows; r++) y[r] = (float)(raw[r] - sum) * s;
-                    if (layer.bias.empty()) return;
-                    for (int64_t r = 0; r < rows; r++) y[r] += layer.bias[(size_t)(row0 + r)];
+                    float v[kStepRows];
+                    if (layer.scale.size() == 1) {
+                        const float s = layer.scale[0] / x.scale[m];
+                        for (int64_t r = 0; r < kStepRows; r++) v[r] = (float)(raw[r] - sum) * s;
+                    } else {
+                        const float* s = layer.scale.data() + row0;
+                        for (int64_t r = 0; r < rows; r++) v[r] = (float)(raw[r] - sum) * (s[r] / x.scale[m]);
+                    }
+                    if (!layer.bias.empty()) for (int64_t r = 0; r < rows; r++) v[r] += layer.bias[(size_t)(row0 + r)];
+                    if (out->add) for (int64_t r = 0; r < rows; r++) y[r] += v[r];
+                    else std::memcpy(y, v, (size_t)rows * sizeof(float));
                 });
             begin = last > begin ? last : begin;
             before += layer.w.steps;

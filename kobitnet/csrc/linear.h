@@ -19,7 +19,7 @@ struct Quantized {
 
 struct Linear {
     Ternary w;
-    float scale = 1.0f;                                              // y = scale * (t . q) / q_scale + bias
+    std::vector<float> scale;                                        // [1] or [rows]: y = scale * (t . q) / q_scale + bias
     std::vector<float> bias;                                         // empty or [rows]
 };
 
@@ -27,6 +27,7 @@ struct LinearOut {
     const Linear* layer;
     float* y;                                                        // [m][ldy]
     int64_t ldy;
+    bool add = false;                                                // to y
 };
 
 // y of one or more layers that read the same activations, in one parallel region.

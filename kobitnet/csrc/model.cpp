@@ -15,17 +15,21 @@ constexpr int64_t kTargetTokens = 32;                                // logits k
 
 Buffer<float>& norm_scratch() { thread_local Buffer<float> b; return b; }
 
-// Norm and quantise every token: x [m][n] -> xq.
-void norm_quantize(const float* x, const std::vector<float>& w, int64_t m, int64_t n, float eps, Quantized& xq) {
+// Norm and quantise every token, each of `parts` equal parts of it by itself: x [m][n] -> xq[parts].
+void norm_quantize(const float* x, const std::vector<float>& w, int64_t m, int64_t n, int64_t parts, float eps,
+                   std::vector<Quantized>& xq) {
     const Kernels& k = kernels();
-    xq.prepare(m, n);
+    const int64_t width = n / parts;
+    for (int64_t p = 0; p < parts; p++) xq[(size_t)p].prepare(m, width);
     parallel_for(m, std::max<int64_t>(1, m / (4 * thread_count())), [&](int64_t begin, int64_t end) {
         Buffer<float>& normed = norm_scratch();
-        normed.at_least(n);
-        for (int64_t t = begin; t < end; t++) {
-            k.rms_norm(x + t * n, w.data(), n, eps, normed.data());
-            k.quantize(normed.data(), n, xq.stride, xq.q.data() + t * xq.stride, &xq.scale[t], &xq.sum[t]);
-        }
+        normed.at_least(width);
+        for (int64_t t = begin; t < end; t++)
+            for (int64_t p = 0; p < parts; p++) {
+                Quantized& to = xq[(size_t)p];
+                k.rms_norm(x + t * n + p * width, w.data() + p * width, width, eps, normed.data());
+                k.quantize(normed.data(), width, to.stride, to.q.data() + t * to.stride, &to.scale[t], &to.sum[t]);
+            }
     });
 }
 
@@ -39,6 +43,14 @@ void rotate(float* x, int64_t heads, int64_t dim, const float* cos, const float*
             a[i] = lo * cos[i] - hi * sin[i];
             a[i + half] = hi * cos[i] + lo * sin[i];
         }
+    }
+}
+
+// y = the sum over parts of layer[p] times x[p].
+void linear_parts(const std::vector<Linear>& layer, float* y, int64_t ldy, std::vector<Quantized>& x) {
+    for (size_t p = 0; p < layer.size(); p++) {
+        const LinearOut out = {&layer[p], y, ldy, p > 0};
+        linear(&out, 1, x[p]);
     }
 }
 
@@ -115,25 +127,39 @@ Model::Model(const Dims& d) : dims(d), blocks((size_t)d.layers) {
     need(d.head_dim > 0 && d.head_dim % 2 == 0, "model: head_dim must be even");
     need(d.heads * d.head_dim == d.hidden, "model: heads * head_dim is not hidden");
     need(d.hidden <= kMaxColumns && d.inter <= kMaxColumns, "model: too wide");
+    need(d.groups > 0 && d.hidden % d.groups == 0 && d.inter % d.groups == 0, "model: groups do not divide the widths");
+    for (Block& b : blocks) {
+        b.o.resize((size_t)d.groups);
+        b.down.resize((size_t)d.groups);
+    }
     auto bytes = [](int64_t rows, int64_t cols) {
         return (rows + kStepRows - 1) / kStepRows * ((cols + kTile - 1) / kTile) * kPairBytes;
     };
-    const int64_t kv = d.kv_heads * d.head_dim;
+    const int64_t kv = d.kv_heads * d.head_dim, g = d.groups;
     try {                                                            // address space only: pages come as matrices do
-        store.resize(d.layers * (2 * bytes(d.hidden, d.hidden) + 2 * bytes(kv, d.hidden) + 2 * bytes(d.inter, d.hidden) +
-                                 bytes(d.hidden, d.inter)));
+        store.resize(d.layers * (bytes(d.hidden, d.hidden) + 2 * bytes(kv, d.hidden) + 2 * bytes(d.inter, d.hidden) +
+                                 g * bytes(d.hidden, d.hidden / g) + g * bytes(d.hidden, d.inter / g)));
     } catch (const std::bad_alloc&) {                                // a size that nothing backs: set() does without
     }
 }
 
-void Model::set(Linear& layer, Ternary&& w, float scale, std::vector<float>&& bias) {
+void Model::set(Linear& layer, Ternary&& w, std::vector<float>&& scale, std::vector<float>&& bias) {
     if (w.bytes() <= store.size() - stored) {                        // else it stays where it is: set twice, or misshapen
         w.move_to(store.data() + stored);
         stored += w.bytes();
     }
     layer.w = std::move(w);
-    layer.scale = scale;
+    layer.scale = std::move(scale);
     layer.bias = std::move(bias);
+}
+
+int64_t Model::bytes() const {
+    int64_t n = 0;
+    for (const Block& b : blocks) {
+        for (const Linear* l : {&b.q, &b.k, &b.v, &b.gate, &b.up}) n += l->w.bytes();
+        for (const std::vector<Linear>* parts : {&b.o, &b.down}) for (const Linear& l : *parts) n += l.w.bytes();
+    }
+    return n;
 }
 
 void Model::check_complete() const {
@@ -141,16 +167,17 @@ void Model::check_complete() const {
     const int64_t kv = d.kv_heads * d.head_dim;
     auto check = [](const Linear& l, int64_t rows, int64_t cols, const char* name) {
         need(l.w.rows == rows && l.w.cols == cols, std::string("model: wrong or missing ") + name);
+        need(l.scale.size() == 1 || (int64_t)l.scale.size() == rows, std::string("model: wrong scale of ") + name);
         need(l.bias.empty() || (int64_t)l.bias.size() == rows, std::string("model: wrong bias of ") + name);
     };
     for (const Block& b : blocks) {
         check(b.q, d.hidden, d.hidden, "q_proj");
         check(b.k, kv, d.hidden, "k_proj");
         check(b.v, kv, d.hidden, "v_proj");
-        check(b.o, d.hidden, d.hidden, "o_proj");
+        for (const Linear& part : b.o) check(part, d.hidden, d.hidden / d.groups, "o_proj");
         check(b.gate, d.inter, d.hidden, "gate_proj");
         check(b.up, d.inter, d.hidden, "up_proj");
-        check(b.down, d.hidden, d.inter, "down_proj");
+        for (const Linear& part : b.down) check(part, d.hidden, d.inter / d.groups, "down_proj");
         need((int64_t)b.input_norm.size() == d.hidden && (int64_t)b.post_norm.size() == d.hidden &&
              (int64_t)b.attn_norm.size() == d.hidden && (int64_t)b.ffn_norm.size() == d.inter, "model: missing norm");
     }
@@ -189,6 +216,7 @@ void Model::forward(const Span* spans, int64_t n_spans, const int32_t* ids, Want
     w.out.at_least(m * H);
     w.cos.at_least(m * dim / 2);
     w.sin.at_least(m * dim / 2);
+    if ((int64_t)w.x.size() < d.groups) w.x.resize((size_t)d.groups);
     w.rows.resize((size_t)m);
     w.sequences.resize((size_t)n_spans);
     for (int64_t s = 0, t = 0; s < n_spans; s++) {
@@ -207,10 +235,10 @@ void Model::forward(const Span* spans, int64_t n_spans, const int32_t* ids, Want
     const int64_t per = std::max<int64_t>(1, m / (4 * thread_count()));
     for (int64_t l = 0; l < d.layers; l++) {
         const Block& b = blocks[(size_t)l];
-        norm_quantize(w.hidden.data(), b.input_norm, m, H, d.eps, w.x);
+        norm_quantize(w.hidden.data(), b.input_norm, m, H, 1, d.eps, w.x);
         watch.lap(Part::norm);
         const LinearOut qkv[3] = {{&b.q, w.q.data(), H}, {&b.k, w.k.data(), kv}, {&b.v, w.v.data(), kv}};
-        linear(qkv, 3, w.x);
+        linear(qkv, 3, w.x[0]);
         watch.lap(Part::linear);
         parallel_for(m, per, [&](int64_t begin, int64_t end) {
             for (int64_t t = begin; t < end; t++) {
@@ -234,26 +262,24 @@ void Model::forward(const Span* spans, int64_t n_spans, const int32_t* ids, Want
         watch.lap(Part::rest);
         attention(d, w.q.data(), w.sequences, w.attn.data());
         watch.lap(Part::attention);
-        norm_quantize(w.attn.data(), b.attn_norm, m, H, d.eps, w.x);
+        norm_quantize(w.attn.data(), b.attn_norm, m, H, d.groups, d.eps, w.x);
         watch.lap(Part::norm);
-        const LinearOut o = {&b.o, w.out.data(), H};
-        linear(&o, 1, w.x);
+        linear_parts(b.o, w.out.data(), H, w.x);
         watch.lap(Part::linear);
         add(w.hidden.data(), w.out.data(), m, H);
         watch.lap(Part::rest);
-        norm_quantize(w.hidden.data(), b.post_norm, m, H, d.eps, w.x);
+        norm_quantize(w.hidden.data(), b.post_norm, m, H, 1, d.eps, w.x);
         watch.lap(Part::norm);
         const LinearOut gu[2] = {{&b.gate, w.gate.data(), I}, {&b.up, w.up.data(), I}};
-        linear(gu, 2, w.x);
+        linear(gu, 2, w.x[0]);
         watch.lap(Part::linear);
         parallel_for(m, per, [&](int64_t begin, int64_t end) {
             kn.activate(w.gate.data() + begin * I, w.up.data() + begin * I, (end - begin) * I, d.act);
         });
         watch.lap(Part::rest);
-        norm_quantize(w.gate.data(), b.ffn_norm, m, I, d.eps, w.x);
+        norm_quantize(w.gate.data(), b.ffn_norm, m, I, d.groups, d.eps, w.x);
         watch.lap(Part::norm);
-        const LinearOut down = {&b.down, w.out.data(), H};
-        linear(&down, 1, w.x);
+        linear_parts(b.down, w.out.data(), H, w.x);
         watch.lap(Part::linear);
         add(w.hidden.data(), w.out.data(), m, H);
         watch.lap(Part::rest);

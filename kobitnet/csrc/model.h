@@ -8,12 +8,15 @@ namespace kobitnet {
 
 struct Dims {
     int64_t vocab = 0, hidden = 0, inter = 0, layers = 0, heads = 0, kv_heads = 0, head_dim = 0, max_len = 0;
+    int64_t groups = 1;                                              // parts of the inputs of o and down
     float eps = 1e-5f;
     Activation act = Activation::relu2;
 };
 
+// o and down in parts by columns, each with scales of its own for weights and activations (group quantisation); one part else.
 struct Block {
-    Linear q, k, v, o, gate, up, down;
+    Linear q, k, v, gate, up;
+    std::vector<Linear> o, down;                                     // [groups]
     std::vector<float> input_norm, post_norm, attn_norm, ffn_norm;   // [hidden] x 3, [inter]
 };
 
@@ -65,7 +68,7 @@ struct Attended {
 
 struct Workspace {
     Buffer<float> hidden, q, k, v, attn, gate, up, out, cos, sin;
-    Quantized x;
+    std::vector<Quantized> x;                                        // [groups]
     struct Row { int64_t span, position; };
     std::vector<Row> rows;                                           // of each token of a call
     std::vector<Attended> sequences;
@@ -88,7 +91,8 @@ struct Model {
     explicit Model(const Dims& d);
     Model(const Model&) = delete;
     Model(Model&&) = delete;
-    void set(Linear& layer, Ternary&& w, float scale, std::vector<float>&& bias);
+    void set(Linear& layer, Ternary&& w, std::vector<float>&& scale, std::vector<float>&& bias);
+    int64_t bytes() const;                                           // of all ternary matrices
     void check_complete() const;
     // Runs the tokens of all spans (ids one after another, m in all) at the positions after their caches, and appends them.
     // out: last [n_spans][vocab], all [m][vocab], targets [m]: log p(target | tokens up to this one), with targets [m].

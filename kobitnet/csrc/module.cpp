@@ -85,16 +85,17 @@ std::vector<Span> make_spans(const Model& m, const std::vector<Cache*>& caches, 
     return spans;
 }
 
-Linear* find(Model& m, int layer, const std::string& name) {
+Linear* find(Model& m, int layer, const std::string& name, int part) {
     check(layer >= 0 && layer < m.dims.layers, "layer out of range");
+    check(part >= 0 && part < (name == "o_proj" || name == "down_proj" ? m.dims.groups : 1), "part out of range");
     Block& b = m.blocks[(size_t)layer];
     if (name == "q_proj") return &b.q;
     if (name == "k_proj") return &b.k;
     if (name == "v_proj") return &b.v;
-    if (name == "o_proj") return &b.o;
+    if (name == "o_proj") return &b.o[(size_t)part];
     if (name == "gate_proj") return &b.gate;
     if (name == "up_proj") return &b.up;
-    if (name == "down_proj") return &b.down;
+    if (name == "down_proj") return &b.down[(size_t)part];
     throw std::invalid_argument("unknown linear layer " + name);
 }
 
@@ -226,18 +227,18 @@ NB_MODULE(_native, m) {
 
     nb::class_<Model>(m, "Model")
         .def("__init__", [](Model* self, int64_t vocab, int64_t hidden, int64_t inter, int64_t layers, int64_t heads,
-                            int64_t kv_heads, int64_t head_dim, int64_t max_len, float eps, const std::string& act,
+                            int64_t kv_heads, int64_t head_dim, int64_t max_len, int64_t groups, float eps, const std::string& act,
                             Vector inv_freq) {
             Dims d;
             d.vocab = vocab; d.hidden = hidden; d.inter = inter; d.layers = layers; d.heads = heads;
-            d.kv_heads = kv_heads; d.head_dim = head_dim; d.max_len = max_len; d.eps = eps;
+            d.kv_heads = kv_heads; d.head_dim = head_dim; d.max_len = max_len; d.groups = groups; d.eps = eps;
             check(layers > 0 && layers <= 4096, "model: layers out of range");
             check(act == "relu2" || act == "silu", "model: unknown activation " + act);
             d.act = act == "relu2" ? Activation::relu2 : Activation::silu;
             new (self) Model(d);
             self->inv_freq = floats(inv_freq, head_dim / 2, "inv_freq");
         }, nb::kw_only(), "vocab"_a, "hidden"_a, "inter"_a, "layers"_a, "heads"_a, "kv_heads"_a, "head_dim"_a,
-           "max_len"_a, "eps"_a, "act"_a, "inv_freq"_a)
+           "max_len"_a, "groups"_a = 1, "eps"_a, "act"_a, "inv_freq"_a)
         .def("new_table", [](Model& self, const std::string& which, const std::string& form) {
             check(form == "fp32" || form == "bf16" || form == "int8", "table: form is fp32, bf16 or int8");
             const Stored stored = form == "fp32" ? Stored::fp32 : form == "bf16" ? Stored::bf16 : Stored::int8;
@@ -261,14 +262,17 @@ NB_MODULE(_native, m) {
             else if (name == "ffn_sub_norm") b.ffn_norm = floats(v, self.dims.inter, "ffn_sub_norm");
             else throw std::invalid_argument("unknown norm " + name);
         })
-        .def("set_linear", [](Model& self, int layer, const std::string& name, Weights& w, float scale, nb::object bias) {
-            Linear* l = find(self, layer, name);
+        .def("set_linear", [](Model& self, int layer, const std::string& name, Weights& w, Vector scale, nb::object bias,
+                              int part) {
+            Linear* l = find(self, layer, name, part);
             check(w.t.use_count() == 1, "set_linear takes the only reference of the matrix");
             std::vector<float> b;
             if (!bias.is_none()) b = floats(nb::cast<Vector>(bias), w.t->rows, "bias");
-            self.set(*l, std::move(*w.t), scale, std::move(b));
+            check(scale.shape(0) == 1 || (int64_t)scale.shape(0) == w.t->rows, "set_linear: one scale, or one a row");
+            self.set(*l, std::move(*w.t), floats(scale, (int64_t)scale.shape(0), "scale"), std::move(b));
             w.t = std::make_shared<Ternary>();
-        }, "layer"_a, "name"_a, "weights"_a, "scale"_a, "bias"_a.none() = nb::none(), "moves the matrix into the model")
+        }, "layer"_a, "name"_a, "weights"_a, "scale"_a, "bias"_a.none() = nb::none(), "part"_a = 0,
+           "moves the matrix into the model, or a part by columns of one; scale [1] or [rows]: what a code stands for")
         .def("check_complete", &Model::check_complete)
         .def("cache", [](const Model& self, int64_t tokens) {
             check(tokens >= 0 && tokens <= self.dims.max_len, "cache: more tokens than the model reads");
@@ -276,12 +280,7 @@ NB_MODULE(_native, m) {
             c.reserve(tokens);
             return c;
         }, "tokens"_a = 0, "an empty cache with room for so many tokens (it grows when needed)")
-        .def("nbytes", [](const Model& self) {
-            int64_t n = 0;
-            for (const Block& b : self.blocks)
-                for (const Linear* l : {&b.q, &b.k, &b.v, &b.o, &b.gate, &b.up, &b.down}) n += l->w.bytes();
-            return n;
-        }, "bytes of packed ternary weights")
+        .def("nbytes", &Model::bytes, "bytes of packed ternary weights")
         .def("forward", [](const Model& self, std::vector<Cache*> caches, std::vector<int64_t> counts,
                            Array<int32_t, 1> ids, const std::string& want) {
             const std::vector<Span> spans = make_spans(self, caches, counts, (int64_t)ids.shape(0));

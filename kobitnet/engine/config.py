@@ -1,4 +1,4 @@
-"""config.json of a b1.58 model, checked: what the engine computes, and nothing else."""
+"""config.json of a 1-bit or 1.58-bit model, checked: what the engine computes, and nothing else."""
 
 import hashlib
 from dataclasses import dataclass
@@ -11,6 +11,14 @@ from kodata.run.errors import UserError
 from kodata.run.files import read_json_object
 
 Weights = Literal["online", "multiply", "divide"]
+Quant = Literal["b1.58", "b1", "b1-alpha", "group"]
+QUANTISERS: dict[str, Quant] = {
+    "bitnet": "b1.58",
+    "kobitnet_b1": "b1",
+    "kobitnet_b1_alpha": "b1-alpha",
+    "kobitnet_group": "group",
+}
+"""How a model of each model_type was trained (kobitnet.quant), of those that the engine computes."""
 
 
 @dataclass(kw_only=True, slots=True, frozen=True)
@@ -32,6 +40,9 @@ class ModelConfig:
     """q, k, v and o have a bias (attention_bias)."""
     weights: Weights
     """online: latents. multiply: packed, y * weight_scale (autobitlinear). divide: packed, y / weight_scale (bitlinear)."""
+    quant: Quant = "b1.58"
+    groups: int = 1
+    """Equal parts with scales of their own (quant group)."""
 
     @property
     def head_dim(self) -> int:
@@ -83,20 +94,14 @@ def weights_fingerprint(path: str | Path) -> str:
 def read_config(
     folder: Path, *, otherwise: str = "--backend torch 를 쓰세요 (use --backend torch)"
 ) -> ModelConfig:
-    """Parse and check config.json; `otherwise` is what to do with a model that is not b1.58.
+    """Parse and check config.json; `otherwise` is what to do with a model that the engine does not compute.
 
     Raises:
         UserError: another architecture, a variant the engine does not compute, or a value out of range.
     """
     path = folder / "config.json"
     raw = read_json_object(path)
-    if raw.get("model_type") != "bitnet":
-        raise UserError(
-            f"엔진은 b1.58 (model_type bitnet) 만 계산합니다 (the engine computes b1.58 only): {raw.get('model_type')!r}",
-            file=path,
-            help=otherwise,
-        )
-    _refuse(path, raw, otherwise)
+    quant = _quantiser(path, raw, otherwise)
 
     def whole(key: str, default: int | None = None, top: int = 1 << 31) -> int:
         value = raw.get(key)
@@ -119,11 +124,15 @@ def read_config(
         theta=_theta(path, raw),
         tied=raw.get("tie_word_embeddings", False) is True,
         bias=raw.get("attention_bias", False) is True,
-        weights=_weights(path, raw),
+        weights=_weights(path, raw) if quant == "b1.58" else "online",
+        quant=quant,
+        groups=_groups(path, raw) if quant == "group" else 1,
     )
     if config.act not in ("relu2", "silu"):
         raise UserError(f"모르는 활성 함수 (unknown hidden_act): {config.act!r}", file=path)
     check_heads(config, path)
+    if any(n % config.groups for n in (hidden, config.inter, config.kv_heads * config.head_dim)):
+        raise UserError(f"묶음으로 나누어지지 않습니다 (groups do not divide): {config.groups}", file=path)
     if raw.get("head_dim") not in (None, hidden // heads):
         raise UserError(f"지원하지 않는 head_dim (unsupported head_dim): {raw['head_dim']!r}", file=path)
     return config
@@ -186,12 +195,22 @@ def _weights(path: Path, raw: dict[str, Any]) -> Weights:
             )
 
 
-def _refuse(path: Path, raw: dict[str, Any], otherwise: str) -> None:
-    variant = raw.get("kobitnet", {})
-    quant = variant.get("quant", "b1.58") if isinstance(variant, dict) else "b1.58"
-    if quant != "b1.58":
+def _quantiser(path: Path, raw: dict[str, Any], otherwise: str) -> Quant:
+    """How the model was trained: model_type says it, and what our own training wrote beside it must agree."""
+    kind, ours = raw.get("model_type"), raw.get("kobitnet", {})
+    quant = QUANTISERS.get(kind) if isinstance(kind, str) else None
+    written = ours.get("quant", "b1.58") if isinstance(ours, dict) else "b1.58"
+    if quant is None or quant != written:
         raise UserError(
-            f"엔진은 b1.58 만 계산합니다 (the engine computes b1.58 only): {quant!r}",
+            f"엔진이 계산하지 않는 모델입니다 (not a model the engine computes): model_type {kind!r}, quant {written!r}",
             file=path,
             help=otherwise,
         )
+    return quant
+
+
+def _groups(path: Path, raw: dict[str, Any]) -> int:
+    groups = raw["kobitnet"].get("groups")
+    if type(groups) is not int or not 1 <= groups <= 1 << 18:
+        raise UserError(f"잘못된 값 (bad value) kobitnet.groups: {groups!r}", file=path)
+    return groups

@@ -5,7 +5,7 @@ import numpy as np
 from kobitnet.engine import cpu
 from kobitnet.engine.config import ModelConfig
 from kobitnet.engine.engine import Engine
-from kobitnet.engine.load import NORMS, ROWS, linear_shapes, new_model
+from kobitnet.engine.load import NORMS, ROW_PARALLEL, ROWS, linear_shapes, new_model
 
 STD = 0.02  # of fresh latents (kobitnet.model.build_model)
 
@@ -14,7 +14,7 @@ def random_engine(
     config: ModelConfig, *, threads: int | None = None, head: str = "auto", seed: int = 0
 ) -> Engine:
     """Weights as training starts: embeddings and latents from N(0, 0.02), o_proj and down_proj from 0.02 / sqrt(2 layers),
-    norms 1. Ternary codes are drawn directly, a third each (of normal latents 31 % become 0).
+    norms 1. Codes are drawn directly: signs, or a third each of -1, 0 and 1 (of normal latents 31 % become 0).
 
     `head` as in Engine.load; the engine has no tokenizer.
     """
@@ -40,9 +40,19 @@ def random_engine(
             model.set_norm(layer, name, np.ones(n, np.float32))
         for name, shape in linear_shapes(config).items():
             codes = rng.integers(-1, 2, shape, np.int8)
-            scale = mean / (2 * config.layers) ** 0.5 if name in ("o_proj", "down_proj") else mean
-            model.set_linear(
-                layer, name, codes if native is None else native.Ternary.from_values(codes), scale
-            )
+            if config.quant in ("b1", "b1-alpha"):
+                codes = np.where(codes >= 0, np.int8(1), np.int8(-1))
+            last = name in ROW_PARALLEL
+            scale = np.array([mean / (2 * config.layers) ** 0.5 if last else mean], np.float32)
+            for part, some in enumerate(np.split(codes, config.groups if last else 1, axis=1)):
+                weights = np.ascontiguousarray(some)
+                model.set_linear(
+                    layer,
+                    name,
+                    weights if native is None else native.Ternary.from_values(weights),
+                    scale,
+                    None,
+                    part,
+                )
     model.check_complete()
     return Engine(model, config, None, count, form)

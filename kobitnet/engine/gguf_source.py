@@ -18,6 +18,7 @@ from kobitnet.engine.ggml import (
     ternary_of_floats,
 )
 from kobitnet.engine.gguf import Gguf
+from kobitnet.engine.latents import Part
 from kodata.run.errors import UserError
 
 ACTIVATIONS = {"bitnet": "silu", "bitnet-25": "relu2", "bitnet-b1.58": "relu2"}
@@ -48,7 +49,7 @@ class GgufSource:
 
     def linear(
         self, layer: int, name: str, shape: tuple[int, int], native: ModuleType | None
-    ) -> tuple[Any, float, np.ndarray | None]:
+    ) -> tuple[list[Part], np.ndarray | None]:
         full = f"blk.{layer}.{LINEAR_NAMES[name]}"
         weight = f"{full}.weight"
         kind = self.file.entry(weight, shape).kind
@@ -79,7 +80,7 @@ class GgufSource:
                     f"엔진이 계산하지 않는 텐서 (tensor the engine does not compute): {extra}",
                     file=self.file.path,
                 )
-        return values, float(np.float32(scale) * factor), None
+        return [(values, np.array([np.float32(scale) * factor]))], None
 
     def _factor(self, name: str) -> np.float32:
         """llama.cpp's optional scale of a whole matrix."""

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 
 from kobitnet.engine import reference
 from kobitnet.engine.config import ModelConfig, read_config
-from kobitnet.engine.load import ATTENTION, NORMS, quantize_latents, tensor_name
+from kobitnet.engine.latents import Part, centred_sign_part, group_parts, sign_part, ternary_part
+from kobitnet.engine.load import ATTENTION, NORMS, ROW_PARALLEL, tensor_name
 from kobitnet.engine.tensors import Tensors, to_float32
 from kodata.run.errors import UserError
 
@@ -42,18 +42,31 @@ class HfSource:
 
     def linear(
         self, layer: int, name: str, shape: tuple[int, int], native: ModuleType | None
-    ) -> tuple[Any, float, np.ndarray | None]:
+    ) -> tuple[list[Part], np.ndarray | None]:
         full = tensor_name(layer, name)
         if self.config.weights == "online":
-            array, dtype = self.tensors.array(f"{full}.weight", shape)
-            values, scale = quantize_latents(array, dtype, f"{full}.weight", native)
+            parts = self._quantised(full, shape, native, by_columns=name in ROW_PARALLEL)
         else:
-            values, scale = self._packed(full, shape, native)
+            parts = [self._packed(full, shape, native)]
         bias = self.config.bias and name in ATTENTION
         self.tensors.release(f"{full}.weight")
-        return values, float(scale), self.tensors.floats(f"{full}.bias", (shape[0],)) if bias else None
+        return parts, self.tensors.floats(f"{full}.bias", (shape[0],)) if bias else None
 
-    def _packed(self, full: str, shape: tuple[int, int], native: ModuleType | None) -> tuple[Any, np.float32]:
+    def _quantised(
+        self, full: str, shape: tuple[int, int], native: ModuleType | None, by_columns: bool
+    ) -> list[Part]:
+        name, quant = f"{full}.weight", self.config.quant
+        array, dtype = self.tensors.array(name, shape)
+        if quant == "b1.58":
+            return [ternary_part(array, dtype, name, native)]
+        values = to_float32(array, dtype, name)
+        if quant == "group":
+            return group_parts(values, name, native, groups=self.config.groups, by_columns=by_columns)
+        if quant == "b1":
+            return [centred_sign_part(values, name, native)]
+        return [sign_part(values, self.tensors.floats(f"{full}.alpha", (1,)), name, native)]
+
+    def _packed(self, full: str, shape: tuple[int, int], native: ModuleType | None) -> Part:
         name, folder = f"{full}.weight", self.tensors.folder
         rows, cols = shape
         if rows % 4:
@@ -73,7 +86,7 @@ class HfSource:
             values = _unpack(array) if native is None else native.Ternary.from_hf(array)
         except ValueError as error:
             raise UserError(f"잘못된 삼진 부호 (bad ternary code): {name}: {error}", file=folder) from None
-        return values, scale
+        return values, np.array([scale])
 
     def close(self) -> None:
         self.tensors.close()

@@ -5,14 +5,14 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from kobitnet.engine import cpu, reference
+from kobitnet.engine import reference
 from kobitnet.engine.config import ModelConfig
-from kobitnet.engine.tensors import to_float32
-from kodata.run.errors import UserError
+from kobitnet.engine.latents import Part
 
 Head = Literal["fp32", "bf16", "int8"]
 HEADS = ("auto", "fp32", "bf16", "int8")
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
+ROW_PARALLEL = ("o_proj", "down_proj")  # whose inputs group quantisation splits
 NORMS = {
     "input_layernorm": "input_layernorm",
     "post_attention_layernorm": "post_attention_layernorm",
@@ -35,8 +35,8 @@ class Source(Protocol):
 
     def linear(
         self, layer: int, name: str, shape: tuple[int, int], native: ModuleType | None
-    ) -> tuple[Any, float, np.ndarray | None]:
-        """(weights: native Ternary or int8 values (out, in), what one code stands for, bias or None)."""
+    ) -> tuple[list[Part], np.ndarray | None]:
+        """(the matrix by columns: one part, or config.groups of o_proj and down_proj; bias or None)."""
 
     def close(self) -> None: ...
 
@@ -93,8 +93,9 @@ def load_model(source: Source, native: ModuleType | None, head: str) -> tuple[An
             size = config.inter if name == "ffn_sub_norm" else config.hidden
             model.set_norm(layer, name, source.norm(layer, name, size))
         for name, shape in linear_shapes(config).items():
-            values, scale, bias = source.linear(layer, name, shape, native)
-            model.set_linear(layer, name, values, scale, bias)
+            parts, bias = source.linear(layer, name, shape, native)
+            for number, (weights, scales) in enumerate(parts):
+                model.set_linear(layer, name, weights, scales, bias, number)
     model.check_complete()
     return model, form
 
@@ -124,38 +125,8 @@ def new_model(config: ModelConfig, native: ModuleType | None) -> Any:
         kv_heads=config.kv_heads,
         head_dim=config.head_dim,
         max_len=config.max_len,
+        groups=config.groups,
         eps=config.eps,
         act=config.act,
         inv_freq=config.inv_freq(),
     )
-
-
-def quantize_latents(
-    array: np.ndarray, dtype: str, name: str, native: ModuleType | None
-) -> tuple[Any, np.float32]:
-    """(ternary weights: native Ternary or int8 values, the scale they stand for) of latents (out, in).
-
-    The mean of |w| has the bits of torch on one thread; with more threads torch adds in another order, so that its own
-    scale can differ in the last bit.
-    """
-    if dtype not in ("F32", "BF16"):
-        array, dtype = to_float32(array, dtype, name), "F32"
-    if native is None:
-        values = to_float32(array, dtype, name)
-        total = reference.torch_sum(np.abs(values).reshape(1, -1))[0]
-    else:
-        total = np.float32(native.sum_abs_f32(array) if dtype == "F32" else native.sum_abs_bf16(array))
-    if not np.isfinite(total):
-        raise UserError(f"유한하지 않은 값 (NaN or infinity): {name}")
-    scale, value = reference.weight_scale(total / np.float32(array.size))
-    if native is None:
-        return reference.ternary_codes(values, scale), value
-    pack = native.Ternary.from_f32 if dtype == "F32" else native.Ternary.from_bf16
-    return pack(array, float(scale)), value
-
-
-def latent_codes(values: np.ndarray, name: str) -> tuple[np.ndarray, np.float32]:
-    """(int8 codes (out, in), what one code stands for) of float32 latents, for the exporters: what the engine computes with."""
-    native = cpu.native()
-    codes, scale = quantize_latents(values, "F32", name, native)
-    return (codes if native is None else codes.values()), scale

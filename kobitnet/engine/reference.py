@@ -123,7 +123,7 @@ class NumpyModel:
     def __init__(self, config: ModelConfig):
         self.config = config
         self.inv_freq = config.inv_freq()
-        self.linears: dict[tuple[int, str], tuple[np.ndarray, np.float32, np.ndarray | None]] = {}
+        self.linears: dict[tuple[int, str], list[tuple[np.ndarray, np.ndarray, np.ndarray | None]]] = {}
         self.norms: dict[tuple[int, str], np.ndarray] = {}
         self.embedding = self.head = self.final_norm = np.empty((0, 0), np.float32)
         self.forms: dict[str, str] = {}
@@ -150,12 +150,19 @@ class NumpyModel:
         self.norms[layer, name] = weight
 
     def set_linear(
-        self, layer: int, name: str, values: np.ndarray, scale: float, bias: np.ndarray | None = None
+        self,
+        layer: int,
+        name: str,
+        values: np.ndarray,
+        scale: np.ndarray,
+        bias: np.ndarray | None = None,
+        part: int = 0,
     ) -> None:
-        self.linears[layer, name] = values, np.float32(scale), bias
+        parts = self.linears.setdefault((layer, name), [])
+        parts[part:] = [(values, scale, bias)]
 
     def nbytes(self) -> int:
-        return sum(w.nbytes for w, _, _ in self.linears.values())
+        return sum(w.nbytes for parts in self.linears.values() for w, _, _ in parts)
 
     def check_complete(self) -> None:
         pass  # the loader sets every tensor by name
@@ -163,10 +170,23 @@ class NumpyModel:
     def cache(self, tokens: int = 0) -> NumpyCache:
         return NumpyCache(self.config.layers)
 
-    def linear(self, layer: int, name: str, q: np.ndarray, scale: np.ndarray) -> np.ndarray:
-        w, s, bias = self.linears[layer, name]
-        y = int_matmul(q, w).astype(np.float32) * (s / scale)[:, None]
-        return y if bias is None else y + bias
+    def linear(self, layer: int, name: str, inputs: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+        """The sum over the parts of a matrix by columns, each times its (codes, scales) of the inputs: (m, out)."""
+        total: np.ndarray | None = None
+        for (w, s, bias), (q, scale) in zip(self.linears[layer, name], inputs, strict=True):
+            y = int_matmul(q, w).astype(np.float32) * (s[None, :] / scale[:, None])
+            y = y if bias is None else y + bias
+            total = y if total is None else total + y
+        assert total is not None
+        return total
+
+    def normed(
+        self, x: np.ndarray, layer: int, name: str, groups: int = 1
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Norm and quantise each of `groups` equal parts of every token: (codes, scales) of each part."""
+        weight, eps = self.norms[layer, name], np.float32(self.config.eps)
+        parts = zip(np.split(x, groups, axis=1), np.split(weight, groups), strict=True)
+        return [quantize(rms_norm(np.ascontiguousarray(a), w, eps)) for a, w in parts]
 
     def hidden(self, cache: NumpyCache, ids: np.ndarray) -> np.ndarray:
         """Final hidden states (m, hidden), normed; appends to the cache."""
@@ -186,11 +206,11 @@ class NumpyModel:
             return np.concatenate([lo * cos - hi * sin, hi * cos + lo * sin], axis=-1)
 
         for layer in range(c.layers):
-            q8 = quantize(rms_norm(h, self.norms[layer, "input_layernorm"], eps))
-            q = rotate(self.linear(layer, "q_proj", *q8).reshape(m, c.heads, dim))
-            k = rotate(self.linear(layer, "k_proj", *q8).reshape(m, c.kv_heads, dim))
+            q8 = self.normed(h, layer, "input_layernorm")
+            q = rotate(self.linear(layer, "q_proj", q8).reshape(m, c.heads, dim))
+            k = rotate(self.linear(layer, "k_proj", q8).reshape(m, c.kv_heads, dim))
             keys, values = cache.append(
-                layer, k, self.linear(layer, "v_proj", *q8).reshape(m, c.kv_heads, dim)
+                layer, k, self.linear(layer, "v_proj", q8).reshape(m, c.kv_heads, dim)
             )
             scores = np.einsum("mgsd,ngd->gsmn", q.reshape(m, c.kv_heads, share, dim), keys) * np.float32(
                 1 / np.sqrt(np.float32(dim))
@@ -200,20 +220,16 @@ class NumpyModel:
             scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
             scores /= scores.sum(axis=-1, keepdims=True)
             attn = np.einsum("gsmn,ngd->mgsd", scores, values).reshape(m, c.hidden)
-            h = h + self.linear(
-                layer, "o_proj", *quantize(rms_norm(attn, self.norms[layer, "attn_sub_norm"], eps))
-            )
-            q8 = quantize(rms_norm(h, self.norms[layer, "post_attention_layernorm"], eps))
-            gate = self.linear(layer, "gate_proj", *q8)
+            h = h + self.linear(layer, "o_proj", self.normed(attn, layer, "attn_sub_norm", c.groups))
+            q8 = self.normed(h, layer, "post_attention_layernorm")
+            gate = self.linear(layer, "gate_proj", q8)
             gate = (
                 np.square(np.maximum(gate, 0))
                 if c.act == "relu2"
                 else gate / (1 + np.exp(-np.clip(gate, -87, None)))
             )
-            inner = rms_norm(
-                gate * self.linear(layer, "up_proj", *q8), self.norms[layer, "ffn_sub_norm"], eps
-            )
-            h = h + self.linear(layer, "down_proj", *quantize(inner))
+            inner = gate * self.linear(layer, "up_proj", q8)
+            h = h + self.linear(layer, "down_proj", self.normed(inner, layer, "ffn_sub_norm", c.groups))
         cache.length += m
         return rms_norm(h, self.final_norm, eps)
 

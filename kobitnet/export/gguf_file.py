@@ -29,7 +29,8 @@ from kobitnet.engine.ggml import (
     ternary_of_floats,
 )
 from kobitnet.engine.gguf import Gguf
-from kobitnet.engine.load import NORMS, latent_codes, linear_shapes, tensor_name
+from kobitnet.engine.latents import latent_codes
+from kobitnet.engine.load import NORMS, linear_shapes, tensor_name
 from kobitnet.engine.tensors import Tensors
 from kobitnet.export.gguf_tokenizer import tokenizer_fields
 from kodata.run.errors import UserError

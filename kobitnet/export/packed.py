@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from kobitnet.engine.config import ModelConfig
-from kobitnet.engine.load import latent_codes, linear_shapes, tensor_name
+from kobitnet.engine.latents import latent_codes
+from kobitnet.engine.load import linear_shapes, tensor_name
 from kobitnet.engine.reference import pack_hf
 from kobitnet.engine.tensors import Tensors
 from kodata.run.errors import UserError

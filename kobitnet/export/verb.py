@@ -56,6 +56,12 @@ def export(
         source,
         otherwise="b1.58 모델만 내보냅니다; 이 모델은 kobitnet generate 로 쓰세요 (only b1.58 is exported; kobitnet generate runs this model)",
     )
+    if config.quant != "b1.58":
+        raise UserError(
+            f"b1.58 모델만 내보냅니다 (exports b1.58 only): {config.quant}",
+            file=source / "config.json",
+            help="이 모델은 kobitnet generate 로 쓰세요 (kobitnet generate runs this model)",
+        )
     if config.weights != "online":
         raise UserError(
             f"잠재 가중치가 있는 모델이 필요합니다 (export needs latents, this folder is packed): {source}",

@@ -12,7 +12,13 @@ from . import toy
 
 
 def random_run(
-    folder: Path, *, quant: str = "b1.58", stage: str = "pretrain", positions: int = 4096, seed: int = 0
+    folder: Path,
+    *,
+    quant: str = "b1.58",
+    groups: int = 1,
+    stage: str = "pretrain",
+    positions: int = 4096,
+    seed: int = 0,
 ) -> Path:
     """folder/model: 320 ids (mostly bytes), 2 layers, embeddings wide enough that no two choices are a tie."""
     tokenizer = toy.tokenizer()
@@ -28,9 +34,9 @@ def random_run(
         bos_token_id=None,
         eos_token_id=tokenizer.eot_id,
     )
-    model = build_model(config, quant, seed=seed)
+    model = build_model(config, quant, groups=groups, seed=seed)
     with torch.no_grad():
         model.get_input_embeddings().weight.mul_(10)
-    save_settings(folder / "model", model, tokenizer, quant=quant, groups=1, stage=stage)
+    save_settings(folder / "model", model, tokenizer, quant=quant, groups=groups, stage=stage)
     write_tensors(folder / "model" / WEIGHTS, state_tensors(model))
     return folder

@@ -81,7 +81,7 @@ def test_numpy_reads_the_same(
     finally:
         monkeypatch.delenv("KOBITNET_ISA")
         cpu.native.cache_clear()
-    for (layer, name), (values, scale, _) in slow.model.linears.items():
+    for (layer, name), [(values, scale, _)] in slow.model.linears.items():
         assert np.isin(values, (-1, 0, 1)).all() and scale > 0, (layer, name)
     assert np.median(np.abs(native.logits(IDS[:8]) - slow.logits(IDS[:8])).max(axis=1)) < 1e-4
 
