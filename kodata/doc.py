@@ -80,16 +80,26 @@ class ShardWriter:
 
     def write(self, record: Document | Mapping[str, Any]) -> None:
         """Write one document, or any JSON-able mapping (dropped records, scores)."""
-        value = record.to_dict() if isinstance(record, Document) else record
-        self.write_line(self._dumps(value, None, self._options))
+        self.write_lines([self._line(record.to_dict() if isinstance(record, Document) else record)])
+
+    def write_all(self, values: Iterable[Mapping[str, Any]]) -> None:
+        """Write JSON-able mappings, all of them or, when one of them is not JSON-able (TypeError), none."""
+        self.write_lines([self._line(value) for value in values])
 
     def write_line(self, line: bytes) -> None:
         """Write a line that is JSON already, its end included."""
-        self._waiting.append(line)
-        self._size += len(line)
-        self.count += 1
+        self.write_lines([line])
+
+    def write_lines(self, lines: list[bytes]) -> None:
+        """The same for several lines."""
+        self._waiting += lines
+        self._size += sum(map(len, lines))
+        self.count += len(lines)
         if self._size >= WRITE_BYTES:
             self.flush()
+
+    def _line(self, value: Mapping[str, Any]) -> bytes:
+        return self._dumps(value, None, self._options)
 
     def flush(self) -> None:
         """Hand what waits to the file: a call to the compressor for each short record costs more than the record."""

@@ -87,6 +87,21 @@ def _composed(run: re.Match[str]) -> str:
     return "".join(made)
 
 
+def _friends(text: str, hits: list[re.Match[str]]) -> set[int]:
+    """Places that ordinary words take, on the lines of the hits. No such word goes over two lines but 시발 자동차, whose second
+    half is no stem."""
+    found: set[int] = set()
+    end = 0
+    for hit in hits:
+        if hit.start() < end:
+            continue
+        start = text.rfind("\n", 0, hit.start()) + 1
+        end = text.find("\n", hit.start()) + 1 or len(text)
+        for m in _FRIENDS.finditer(text, start, min(end + 3, len(text))):
+            found.update(range(*m.span()))
+    return found
+
+
 def toxicity(text: str, eojeol: int) -> float:
     """The score of one normalised text of `eojeol` words: weighted hits over hits and a tenth of the words, 0 without any."""
     if _JAMO_RUN.search(text):
@@ -94,7 +109,7 @@ def toxicity(text: str, eojeol: int) -> float:
     hits = list(_LEXICON.finditer(text))
     if not hits:
         return 0.0
-    friends = {i for m in _FRIENDS.finditer(text) for i in range(*m.span())}
+    friends = _friends(text, hits)
     weight = 0.0
     for m in hits:
         stem = _STRIP.sub("", m.group())

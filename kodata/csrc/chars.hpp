@@ -37,7 +37,9 @@ bool is_decimal(u32 c);  // \d
 constexpr u32 GONE = 0xFFFFFFFFu;
 
 // Signs of a character that a rule of the normal form may change: by itself, or (WATCHED) for what stands beside it.
-enum Sign : u8 { TRANSLATED = 1, UNSURE = 2, JOINING = 4, EMOJI = 8, BLANK = 16, WATCHED = 32 };
+// SUSPECT ones may begin mojibake, RUNNING ones stand in runs that are shortened.
+enum Sign : u8 { TRANSLATED = 1, UNSURE = 2, JOINING = 4, EMOJI = 8, BLANK = 16, WATCHED = 32, SUSPECT = 64, RUNNING = 128 };
+constexpr u8 LOOKED_AT = WATCHED | SUSPECT | RUNNING;
 
 struct Tables {
     std::vector<u8> signs;              // [0x10000]

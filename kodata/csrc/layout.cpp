@@ -183,29 +183,57 @@ bool closes(At at, At end, Fence opening) {
 
 }  // namespace
 
-void lay_out(Chars& text, bool emoji) {
+namespace {
+
+// What of the layout rules a text needs.
+struct Needs {
     bool runs = false, mixed = false, ends = false, gaps = false, empty = false;
-    u32 before = '\n';
+};
+
+void see_runs(const Chars& text, Needs& needs) {
+    const u8* signs = tables().signs.data();
+    u32 before = 0;
     std::size_t same = 0, jamo = 0;
     for (u32 c : text) {
-        same = c == before ? same + 1 : 1;
-        if (same > KEEP_RUN - 1) {
-            runs |= same > KEEP_RUN && is_run(c);
-            empty |= c == '\n';
-        }
-        if (c >= 0x3131 && c <= 0x3163) {
-            jamo = is_mixed_run(c) ? jamo + 1 : 0;
-            mixed |= jamo > KEEP_MIXED;
-        } else {
+        if (c >= 0x10000 || !(signs[c] & RUNNING)) {
+            before = 0;
             jamo = 0;
+            continue;
         }
-        if (c <= ' ') {
-            ends |= c == '\n' && before != '\n' && is_space(before);
-            gaps |= c == '\t' || (c == ' ' && before == ' ');
-        }
+        same = c == before ? same + 1 : 1;
         before = c;
+        jamo = is_mixed_run(c) ? jamo + 1 : 0;
+        needs.mixed |= jamo > KEEP_MIXED;
+        if (c == '\n') {
+            needs.empty |= same > 2;
+        } else {
+            needs.runs |= same > KEEP_RUN;
+        }
     }
-    ends |= before != '\n' && is_space(before);
+}
+
+// No branches: nearly every fourth character is a blank.
+void see_blanks(const Chars& text, Needs& needs) {
+    unsigned ends = 0, gaps = 0;
+    const std::size_t last = text.size() - 1;
+    for (std::size_t i = 0; i < last; ++i) {
+        const u32 c = text[i], next = text[i + 1];
+        const unsigned space = c == ' ', tab = c == '\t';
+        ends |= (space | tab) & unsigned{next == '\n'};
+        gaps |= tab | (space & unsigned{next == ' '});
+    }
+    needs.gaps = gaps || text[last] == '\t';
+    needs.ends = ends || (text[last] != '\n' && is_space(text[last]));
+}
+
+}  // namespace
+
+void lay_out(Chars& text, bool emoji) {
+    if (text.empty()) return;
+    Needs needs;
+    see_runs(text, needs);
+    see_blanks(text, needs);
+    const auto [runs, mixed, ends, gaps, empty] = needs;
     if (runs) shorten_runs(text);
     if (emoji) shorten_emoji(text);
     if (mixed) shorten_mixed(text);  // shorter runs of one letter make no longer ones of several

@@ -209,11 +209,13 @@ bool suspicious(const Chars& text) { return repair_suspicious(text.data(), text.
 void mark_signs(Tables& made) {
     made.signs.assign(0x10000, 0);
     for (u32 c = 0; c < 0x10000; ++c) {
-        const bool watched = c == ' ' || c == '\n' || c == '`' || c == '<' || c == '&' || c == '%' || c == 0x5360 ||
-                             (c >= 0x80 && c <= 0xFF) || is_run(c) || is_mixed_run(c) || (is_hangul(c) && !ksx_syllable(c));
+        const bool watched = c == ' ' || c == '`' || c == '<' || c == '&' || c == '%';
+        const bool suspect = c == 0x5360 || (c >= 0x80 && c <= 0xFF) || (is_hangul(c) && !ksx_syllable(c));
+        const bool running = c == '\n' || is_run(c) || is_mixed_run(c);
         made.signs[c] = static_cast<u8>((made.prose[c] != c ? TRANSLATED : 0) | (nfc_alone(c) ? 0 : UNSURE) |
                                         (c == 0x200D || c == 0x115F || c == 0x1160 ? JOINING : 0) | (is_emoji(c) ? EMOJI : 0) |
-                                        (c == '\t' || c == '\r' ? BLANK : 0) | (watched ? WATCHED : 0));
+                                        (c == '\t' || c == '\r' ? BLANK : 0) | (watched ? WATCHED : 0) |
+                                        (suspect ? SUSPECT : 0) | (running ? RUNNING : 0));
     }
 }
 
@@ -235,16 +237,17 @@ bool nfc_alone(u32 c) {
 }
 
 bool repair_suspicious(const u32* text, std::size_t n) {
-    At end = text + n;
-    std::size_t hangul = 0, rare = 0;
+    const u8* signs = tables().signs.data();
+    At end = text + n, window = text + std::min(n, RARE_WINDOW);
+    std::size_t rare = 0;
     for (At at = text; at < end; ++at) {
+        if (*at >= 0x10000 || !(signs[*at] & SUSPECT)) continue;
         if (mojibake_begins(at, end) || (*at == 0x5360 && at + 1 < end && at[1] == 0xC3D9)) return true;  // 占쏙
-        if (static_cast<std::size_t>(at - text) < RARE_WINDOW && is_hangul(*at)) {
-            ++hangul;
-            rare += !ksx_syllable(*at);
-        }
+        rare += at < window && is_hangul(*at) && !ksx_syllable(*at);
     }
-    return rare >= LEAST_RARE && static_cast<double>(rare) / static_cast<double>(hangul) > 0.02;
+    if (rare < LEAST_RARE) return false;
+    const auto hangul = std::count_if(text, window, is_hangul);
+    return static_cast<double>(rare) / static_cast<double>(hangul) > 0.02;
 }
 
 bool normalise(Chars& text, const Callbacks& python) {

@@ -26,6 +26,7 @@ const u32* skip_code(const u32* at, const u32* end) {
 bool has_code_sign(const Chars& text) {
     const u32 *at = text.data(), *end = at + text.size();
     for (; at < end; ++at) {
+        if (*at >= 0x80) continue;
         switch (*at) {
             case '`': return true;
             case ':': if (starts_with(at, end, U"://")) return true; break;

@@ -9,8 +9,12 @@ constexpr u32 NONE = 0xFFFFFFFFu;  // in a table: free; as the name of a gram: i
 
 // Names for keys in order of their first occurrence, and how often each occurred. `Same(a, b)` compares places.
 struct Names {
-    std::vector<u32> slots, first, count;
-    std::vector<u64> hashes;
+    struct Known {
+        u64 hash;
+        u32 first, count;
+    };
+    std::vector<u32> slots;
+    std::vector<Known> known;
     std::size_t mask = 0;
 
     void clear(std::size_t most) {
@@ -18,24 +22,22 @@ struct Names {
         while (size < 2 * most) size *= 2;
         slots.assign(size, NONE);
         mask = size - 1;
-        first.clear();
-        count.clear();
-        hashes.clear();
+        known.clear();
     }
+    std::size_t size() const { return known.size(); }
+    u32 count(u32 name) const { return known[name].count; }
+
     template <class Same>
     u32 name(u64 hash, u32 place, Same same) {
         for (std::size_t at = hash & mask;; at = (at + 1) & mask) {
             const u32 found = slots[at];
             if (found == NONE) {
-                const u32 made = static_cast<u32>(first.size());
-                slots[at] = made;
-                first.push_back(place);
-                count.push_back(1);
-                hashes.push_back(hash);
-                return made;
+                slots[at] = static_cast<u32>(known.size());
+                known.push_back({hash, place, 1});
+                return slots[at];
             }
-            if (hashes[found] == hash && same(first[found], place)) {
-                ++count[found];
+            if (known[found].hash == hash && same(known[found].first, place)) {
+                ++known[found].count;
                 return found;
             }
         }
@@ -44,7 +46,9 @@ struct Names {
 
 static u64 hash_of(const u32* text, std::size_t n) {
     u64 h = n;
-    for (std::size_t i = 0; i < n; ++i) h = (h ^ text[i]) * 0x9E3779B97F4A7C15ull, h ^= h >> 29;
+    auto add = [&h](u64 two) { h = (h ^ two) * 0x9E3779B97F4A7C15ull, h ^= h >> 29; };
+    for (; n >= 2; n -= 2, text += 2) add(u64{text[0]} | u64{text[1]} << 32);
+    if (n) add(text[0]);
     return mix(h);
 }
 
@@ -66,7 +70,7 @@ static bool name_spans(const u32* text, const std::vector<Span>& spans, std::vec
                             [&](u32 a, u32 b) { return equal(text, spans[a], spans[b]); });
     bool any = false;
     for (u32& id : out) {
-        if (names.count[id] == 1) id = NONE;
+        if (names.count(id) == 1) id = NONE;
         any |= id != NONE;
     }
     return any;
@@ -81,10 +85,10 @@ static std::size_t length_of(const std::vector<Span>& words, std::size_t from, s
 static double top(const std::vector<Span>& words, std::size_t n, std::size_t chars, const Names& names) {
     std::size_t best = 0;
     u32 most = 0;
-    for (std::size_t i = 0; i < names.count.size(); ++i)
-        if (names.count[i] > most) most = names.count[i], best = i;
+    for (std::size_t i = 0; i < names.size(); ++i)
+        if (names.known[i].count > most) most = names.known[i].count, best = i;
     if (most < MIN_TOP) return 0;
-    return static_cast<double>(most * length_of(words, names.first[best], n)) / static_cast<double>(chars);
+    return static_cast<double>(most * length_of(words, names.known[best].first, n)) / static_cast<double>(chars);
 }
 
 static double duplicates(const std::vector<Span>& words, std::size_t n, std::size_t chars, const std::vector<u32>& ids,
@@ -125,14 +129,14 @@ Repetition repetition(const u32* text, const std::vector<Span>& words, std::size
         }
         bool any = false;
         for (u32& id : next) {
-            if (id != NONE && names.count[id] == 1) id = NONE;
+            if (id != NONE && names.count(id) == 1) id = NONE;
             any |= id != NONE;
         }
         if (!any) break;
         if (n <= 4) {
             if (words.size() >= n + MIN_TOP) found.top[n - 2] = top(words, n, chars, names);
         } else {
-            found.dup[n - 5] = duplicates(words, n, chars, next, names.count.size());
+            found.dup[n - 5] = duplicates(words, n, chars, next, names.size());
         }
         std::swap(ids, next);
     }
@@ -152,7 +156,7 @@ double repeated_characters(const u32* text, const std::vector<Span>& words, std:
         names.name(mix(hashes[i]), static_cast<u32>(i), [&](u32 a, u32 b) {
             return std::memcmp(solid.data() + a, solid.data() + b, 10 * sizeof(u32)) == 0;
         });
-    return 1 - static_cast<double>(names.first.size()) / static_cast<double>(hashes.size());
+    return 1 - static_cast<double>(names.size()) / static_cast<double>(hashes.size());
 }
 
 std::pair<std::size_t, std::size_t> repeated_spans(const u32* text, const std::vector<Span>& spans) {
@@ -160,10 +164,10 @@ std::pair<std::size_t, std::size_t> repeated_spans(const u32* text, const std::v
     names.clear(spans.size());
     std::size_t spare = 0, chars = 0;
     for (std::size_t i = 0; i < spans.size(); ++i) {
-        const std::size_t before = names.first.size();
+        const std::size_t before = names.size();
         names.name(hash_of(text + spans[i].start, spans[i].length), static_cast<u32>(i),
                    [&](u32 a, u32 b) { return equal(text, spans[a], spans[b]); });
-        if (names.first.size() == before) ++spare, chars += spans[i].length;
+        if (names.size() == before) ++spare, chars += spans[i].length;
     }
     return {spare, chars};
 }

@@ -31,7 +31,7 @@ struct Scan {
         return true;
     }
 
-    // May the normal form change what stands at place i, a character that is WATCHED?
+    // May the normal form change what stands at place i, a character that is LOOKED_AT?
     bool changes(std::size_t i) {
         const u32 c = text[i], next = at(i + 1);
         switch (c) {
@@ -55,7 +55,7 @@ struct Scan {
         const u8* signs = tables().signs.data();
         for (std::size_t i = 0; i < n; ++i) {
             const u8 sign = signs[text[i]];
-            if (sign && (sign != WATCHED || changes(i))) return false;
+            if (sign && ((sign & ~LOOKED_AT) || changes(i))) return false;
         }
         return true;
     }

@@ -1,6 +1,8 @@
 #include "shapes.hpp"
 
 #include <algorithm>
+#include <array>
+#include <string_view>
 
 namespace kodata {
 
@@ -212,21 +214,43 @@ bool begins_address(At at, At end) {
 
 }  // namespace
 
+namespace {
+
+// Where a look further on is worth while: digits, letters of passports, ways to write @, first syllables of provinces.
+enum Start : u8 { DIGIT_START = 1, PASSPORT_START = 2, AT_START = 4, SPACED_AT_START = 8, PROVINCE_START = 16 };
+
+struct Starts {
+    std::array<u8, 0x10000> at{};
+
+    Starts() {
+        for (u32 c = '0'; c <= '9'; ++c) at[c] = DIGIT_START;
+        for (char32_t c : std::u32string_view(U"MSRGD")) at[c] = PASSPORT_START;
+        for (char32_t c : std::u32string_view(U"@골앳([")) at[c] = AT_START;
+        at['a'] = SPACED_AT_START;
+        for (char32_t c : std::u32string_view(U"서부대인광울세경강충전제")) at[c] = PROVINCE_START;
+    }
+};
+
+}  // namespace
+
 unsigned shapes(const u32* text, std::size_t n) {
+    static const Starts starts;
     At end = text + n;
     unsigned bits = 0;
     bool digits = false;
     for (At at = text; at < end; ++at) {
-        const u32 c = *at;
-        if (digit(c)) {
+        const u8 start = *at < 0x10000 ? starts.at[*at] : 0;
+        if (!start) continue;
+        if (start & DIGIT_START) {
             digits = true;
             if (!(bits & SHAPE_PLATE) && begins_plate(at, end)) bits |= SHAPE_PLATE;
-        } else if (c < 0x80) {
+        } else if (start & PASSPORT_START) {
             if (!(bits & SHAPE_PASSPORT) && begins_passport(at, end)) bits |= SHAPE_PASSPORT;
-            if (!(bits & SHAPE_AT) && is_at_sign(at, end)) bits |= SHAPE_AT;
-        } else if (c >= U'가') {
+        } else if (start & PROVINCE_START) {
             if (!(bits & SHAPE_ADDRESS) && begins_province(at, end) && begins_address(at, end)) bits |= SHAPE_ADDRESS;
-            if (!(bits & SHAPE_AT) && is_at_sign(at, end)) bits |= SHAPE_AT;
+        } else if (!(bits & SHAPE_AT)) {
+            const bool spaced = start & SPACED_AT_START;  // " at ", seen at its a
+            if (spaced ? at > text && at[-1] == ' ' && is_at_sign(at - 1, end) : is_at_sign(at, end)) bits |= SHAPE_AT;
         }
     }
     const unsigned kinds = digits ? numbers(text, end) : 0;

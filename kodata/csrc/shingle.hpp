@@ -29,6 +29,7 @@ inline u64 mix(u64 x) {
 
 // The white space of Python's str.isspace().
 inline bool is_space(u32 c) {
+    if (c > 0x3000) return false;  // nearly every character of Korean
     if (c <= 0x20) return c == 0x20 || (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x1F);
     if (c < 0x1680) return c == 0x85 || c == 0xA0;
     return c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F ||

@@ -121,14 +121,19 @@ def clean(
     the command sends the job and comes back; run again it gathers what is done.
     Raises UserError for missing inputs and for inputs that hold no readable record.
     """
+    config = config or CleanConfig()
+    processes = worker_count(workers)
+    check_limit(limit)
+    if executor == "local" and processes > 1 and not dry_run:
+        from kodata.pipeline.workers import start_server
+
+        start_server()
+
     from kodata.pipeline.plan import Plan, input_files, make_plan
     from kodata.run.folder import open_run
     from kodata.sources.hub import PREFIX
     from kodata.sources.stdin import STDIN, spooled
 
-    config = config or CleanConfig()
-    processes = worker_count(workers)
-    check_limit(limit)
     inputs = [str(item) for item in inputs]
     if STDIN in inputs:
         if executor == "slurm":

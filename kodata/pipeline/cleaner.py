@@ -88,6 +88,15 @@ class Cleaned:
         return "dropped" if self.drop else output_of(self.language)
 
 
+def _by_profile(done: Sequence[Cleaned], *, kept: bool = False) -> dict[str, list[int]]:
+    """Places in a batch by profile, all of them or of those that are kept."""
+    rows: dict[str, list[int]] = {}
+    for n, item in enumerate(done):
+        if not kept or item.drop is None:
+            rows.setdefault(item.profile, []).append(n)
+    return rows
+
+
 class Cleaner:
     """Cleans batches of records and counts them. `settings` per source, `defaults` when a record says nothing."""
 
@@ -173,12 +182,9 @@ class Cleaner:
     def _judge(self, done: Sequence[Cleaned], looked: Looked) -> None:
         """The rules, and where each goes: to its language or to the dropped ones."""
         config, texts = self.config, [item.text for item in done]
-        rows: dict[str, list[int]] = {}
-        for n, item in enumerate(done):
-            rows.setdefault(item.profile, []).append(n)
         drops: dict[int, Drop] = {}
-        for profile, some in rows.items():
-            drops |= judge_all(looked, texts, some, profile)
+        for profile, rows in _by_profile(done).items():
+            drops |= judge_all(looked, texts, rows, profile)
         drops |= {
             n: Drop(item.record.drop, 0.0, 0.0, "sources") for n, item in enumerate(done) if item.record.drop
         }
@@ -262,9 +268,11 @@ class Cleaner:
                 numbers.row(numbers.languages, language).update(row)
             numbers.row(numbers.arguments, str(argument)).update({"in": row["in"]})
         numbers.measured(looked)
-        borders = {profile: at_borders(looked, profile) for profile in {item.profile for item in done}}
+        borders: dict[int, list[tuple[str, float, float]]] = {}
+        for profile, rows in _by_profile(done, kept=True).items():
+            borders |= at_borders(looked, rows, profile)
         for n, item in enumerate(done):
-            if item.drop is not None:
-                numbers.dropped(item.document, item.profile, item.drop)
+            if item.drop is None:
+                numbers.kept(item.document, item.profile, borders.get(n, ()))
             else:
-                numbers.kept(item.document, item.profile, borders[item.profile].get(n, ()))
+                numbers.dropped(item.document, item.profile, item.drop)

@@ -7,13 +7,8 @@ tracebacks, hangs when a worker is killed and keeps a manager process that outli
 
 from __future__ import annotations
 
-import multiprocessing
-import multiprocessing.connection
-import os
-import signal
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures import Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
@@ -24,6 +19,7 @@ from datatrove.pipeline.base import PipelineStep
 from kodata.pipeline.plan import Plan
 from kodata.pipeline.unit import live_file, run_unit, unit_file
 from kodata.pipeline.where import ClusterConfig
+from kodata.pipeline.workers import start_pool, stop_pool
 from kodata.run.errors import UserError
 
 
@@ -68,6 +64,15 @@ def _plan(folder: Path) -> Plan:
     return _plans[folder]
 
 
+def _close_log(handle: Any) -> None:
+    """The end of a task's log. datatrove's own sets up a logger for the terminal that nobody writes to."""
+    from datatrove.utils.logging import logger
+
+    logger.complete()
+    logger.remove()
+    handle.close()
+
+
 def _log_to_file(logging_dir: Any, rank: int, local_rank: int, node_rank: int = -1) -> Any:
     """datatrove's task log, without its copy on the terminal."""
     from datatrove.utils.logging import logger
@@ -84,11 +89,14 @@ class LocalExecutor(LocalPipelineExecutor):
     def run_ranks(self, ranks: list[int], watch: Callable[[], None], every: float = 0.25) -> None:
         """Run the given ranks, calling `watch` now and then. Raises UserError when a worker dies."""
         if self.workers == 1:
+            from datatrove.utils.logging import setup_default_logger
+
             for rank in ranks:
                 self._run_for_rank(rank, 0)
                 watch()
+            setup_default_logger()
             return
-        pool = _pool(min(self.workers, len(ranks)))
+        pool = start_pool(min(self.workers, len(ranks)))
         waiting: set[Future[Any]] = set()
         try:
             waiting = {pool.submit(self._run_for_rank, rank, 0) for rank in ranks}
@@ -103,48 +111,13 @@ class LocalExecutor(LocalPipelineExecutor):
                 "같은 명령을 --workers 를 줄여 다시 실행하면 이어집니다 (run again with fewer --workers to resume)",
             ) from None
         finally:
-            _stop(pool, at_once=bool(waiting))
+            stop_pool(pool, at_once=bool(waiting))
 
     def _run_for_rank(self, rank: int, local_rank: int = 0, node_rank: int = -1) -> Any:
         import datatrove.executor.base as base
 
-        base.add_task_logger = _log_to_file
+        base.add_task_logger, base.close_task_logger = _log_to_file, _close_log
         return super()._run_for_rank(rank, local_rank, node_rank)
-
-
-def _pool(workers: int) -> ProcessPoolExecutor:
-    """Worker processes that never see the terminal's Ctrl-C (the parent stops them) and that do not outlive it."""
-    from multiprocessing import forkserver
-
-    context = multiprocessing.get_context("forkserver")
-    # workers begin with everything imported; a worker that imports by itself needs a second and more for it
-    context.set_forkserver_preload(["kodata.pipeline.executor", "kodata.pipeline.count", "numpy"])
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        forkserver.ensure_running()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
-
-
-def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-    def leave_with_parent() -> None:
-        # The fork server lives as long as its children do, so its death is no sign; the pipe to the main process is.
-        if parent := multiprocessing.parent_process():
-            multiprocessing.connection.wait([parent.sentinel])
-            os._exit(1)
-
-    threading.Thread(target=leave_with_parent, daemon=True).start()
-
-
-def _stop(pool: ProcessPoolExecutor, *, at_once: bool) -> None:
-    if at_once:
-        for process in list((getattr(pool, "_processes", None) or {}).values()):
-            process.terminate()
-    pool.shutdown(wait=True, cancel_futures=True)
 
 
 def run_units(

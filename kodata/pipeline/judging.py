@@ -48,9 +48,10 @@ def judge_all(looked: Looked, texts: Sequence[str], rows: Sequence[int], profile
         broken[:, columns.index(common)] &= table[:, COLUMNS["hangul_chars"]] >= LEAST_SYLLABLES
     drops: dict[int, Drop] = {}
     wrong = broken.any(axis=1)
-    for n, first in zip(np.flatnonzero(wrong).tolist(), broken[wrong].argmax(axis=1).tolist(), strict=True):
-        reason, limit = limits[first]
-        drops[rows[n]] = Drop(reason, values[n, first].item(), float(limit))
+    at, first = np.flatnonzero(wrong), broken[wrong].argmax(axis=1)
+    for n, rule, value in zip(at.tolist(), first.tolist(), values[at, first].tolist(), strict=True):
+        reason, limit = limits[rule]
+        drops[rows[n]] = Drop(reason, value, float(limit))
     wordy = (table[:, MEASURES:] > _words(profile)).any(axis=1)
     for n in np.flatnonzero(wordy & ~wrong).tolist():
         if drop := judge(looked.measures(rows[n]), texts[rows[n]], PROFILES[profile]):
@@ -59,8 +60,9 @@ def judge_all(looked: Looked, texts: Sequence[str], rows: Sequence[int], profile
 
 
 @cache
-def _borders(profile: str) -> tuple[list[tuple[str, float]], list[int], Floats, Floats]:
-    """The rules whose border cases are shown: (reason, limit) of each, its column, and a range a little wider than its border."""
+def _borders(profile: str) -> tuple[list[tuple[str, float]], list[int], Floats, Floats, Floats]:
+    """The rules whose border cases are shown: (reason, limit) of each, its column, the limits, and ranges a
+    little wider than the borders."""
     rules = [
         (r, limit) for r in RULES if r.reason not in _NO_BORDER and (limit := PROFILES[profile].get(r.reason))
     ]
@@ -68,21 +70,24 @@ def _borders(profile: str) -> tuple[list[tuple[str, float]], list[int], Floats, 
     return (
         [(r.reason, limit) for r, limit in rules],
         [COLUMNS[r.measure] for r, _ in rules],
+        limits,
         limits * (1 - 1.01 * BORDER),
         limits * (1 + 1.01 * BORDER),
     )
 
 
-def at_borders(looked: Looked, profile: str) -> dict[int, list[tuple[str, float, float]]]:
-    """Text -> (reason, value, limit) of the rules to whose limits it stands close."""
-    rules, columns, low, high = _borders(profile)
-    values = looked.table[:, columns]
+def at_borders(
+    looked: Looked, rows: Sequence[int], profile: str
+) -> dict[int, list[tuple[str, float, float]]]:
+    """Of the texts that `rows` names: row -> (reason, value, limit) of the rules to whose limits it stands close."""
+    rules, columns, limits, low, high = _borders(profile)
+    values = looked.table[rows][:, columns]
+    n, rule = ((values > low) & (values < high)).nonzero()
+    near = np.abs(values[n, rule] - limits[rule]) / limits[rule] < BORDER
+    n, rule = n[near], rule[near]
     found: dict[int, list[tuple[str, float, float]]] = {}
-    for n, rule in np.argwhere((values > low) & (values < high)).tolist():
-        reason, limit = rules[rule]
-        value = values[n, rule].item()
-        if columns[rule] in WHOLE:
-            value = int(value)
-        if abs(value - limit) / limit < BORDER:
-            found.setdefault(n, []).append((reason, value, limit))
+    for place, which, value in zip(n.tolist(), rule.tolist(), values[n, rule].tolist(), strict=True):
+        reason, limit = rules[which]
+        some = found.setdefault(rows[place], [])
+        some.append((reason, int(value) if columns[which] in WHOLE else value, limit))
     return found

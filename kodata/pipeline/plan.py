@@ -21,7 +21,7 @@ from kodata.sources.hub import PREFIX, parse
 from kodata.sources.record import Part, Settings, SourceRule, shown
 from kodata.sources.stdin import SPOOL
 
-FORMAT = 1
+FORMAT = 2
 SMALLEST_UNIT, LARGEST_UNIT, WANTED_UNITS = 4 << 20, 256 << 20, 64
 MAX_PARTS_A_UNIT = 2000
 

@@ -105,32 +105,43 @@ class _Outputs:
             self._open[name] = self._stack.enter_context(write_shard(path))
         return self._open[name]
 
-    def write(self, name: str, value: dict[str, Any]) -> None:
+    def write(self, name: str, values: list[dict[str, Any]]) -> None:
         writer = self.writer(name)
         try:
-            writer.write(value)
+            writer.write_all(values)
         except TypeError:  # dates, bytes, wide integers, lone surrogates from Parquet, YAML and the like
-            writer.write(plain(value))
+            for value in values:
+                try:
+                    writer.write(value)
+                except TypeError:
+                    writer.write(plain(value))
 
     def count(self, name: str) -> int:
         return self._open[name].count if name in self._open else 0
 
 
-def _write(out: _Outputs, item: Cleaned, hashes: dict[str, bytearray]) -> None:
-    """One cleaned document, with its places of personal data and the pieces cut off. hashes: of the kept ids, by output."""
-    where, document = item.output, item.document
-    if item.drop is None:
-        out.write(where, document.to_dict())
-        digest = blake2b(document.id.encode("utf-8", "replace"), digest_size=8).digest()
-        hashes.setdefault(where, bytearray()).extend(digest)
-    else:
-        out.write(where, {**document.to_dict(), "drop": item.drop.to_dict()})
-    if item.found or item.cut:
-        beside = {"id": document.id, "in": where, "n": out.count(where) - 1}
-        if item.found:
-            out.write("pii", {**beside, "found": [[f.kind, f.start, f.end] for f in item.found]})
-        if item.cut:
-            out.write("trimmed", {**beside, "cut": item.cut})
+def _write(out: _Outputs, done: list[Cleaned], hashes: dict[str, bytearray]) -> None:
+    """A cleaned batch, with the places of personal data and the pieces cut off. hashes: of the kept ids, by output."""
+    lines: dict[str, list[dict[str, Any]]] = {}
+    for item in done:
+        where, document = item.output, item.document
+        value = document.to_dict()
+        if item.drop is None:
+            digest = blake2b(document.id.encode("utf-8", "replace"), digest_size=8).digest()
+            hashes.setdefault(where, bytearray()).extend(digest)
+        else:
+            value["drop"] = item.drop.to_dict()
+        some = lines.setdefault(where, [])
+        if item.found or item.cut:
+            beside = {"id": document.id, "in": where, "n": out.count(where) + len(some)}
+            if item.found:
+                places = [[f.kind, f.start, f.end] for f in item.found]
+                lines.setdefault("pii", []).append({**beside, "found": places})
+            if item.cut:
+                lines.setdefault("trimmed", []).append({**beside, "cut": item.cut})
+        some.append(value)
+    for where, values in lines.items():
+        out.write(where, values)
 
 
 def run_unit(folder: Path, index: int, plan: Plan, config: Any, *, limit: int | None = None,
@@ -147,10 +158,9 @@ def run_unit(folder: Path, index: int, plan: Plan, config: Any, *, limit: int | 
     with ExitStack() as stack:
         out = _Outputs(folder, index, stack)
         for batch, failure in batches(islice(items, limit)):
-            for item in cleaner.clean(batch):
-                _write(out, item, hashes)
+            _write(out, cleaner.clean(batch), hashes)
             if failure:
-                out.write("work/failed", cleaner.failed(*failure))
+                out.write("work/failed", [cleaner.failed(*failure)])
             if tell and time.monotonic() - said > LIVE_SECONDS:
                 said = time.monotonic()
                 tell(counts["in"], counts["bytes_in"], counts["kept"])

@@ -149,7 +149,7 @@ def test_rules_over_a_table_are_those_over_one_text(some: list[str], times: int,
     found = judge_all(looked, some, rows, profile)
     expected = {n: judge(measure(text), text, PROFILES[profile]) for n, text in enumerate(some)}
     assert found == {n: drop for n, drop in expected.items() if drop}
-    for n, near in at_borders(looked, profile).items():
+    for n, near in at_borders(looked, rows, profile).items():
         for reason, value, limit in near:
             assert limit == PROFILES[profile][reason] and abs(value - limit) < 0.2 * limit
             assert value in asdict(measure(some[n])).values()

@@ -146,6 +146,40 @@ def test_spam_cues_and_abuse_are_those_of_the_references(text: str, eojeol: int)
     assert fast.toxicity(text, eojeol) == kodata.toxicity.toxicity(text, eojeol)
 
 
+@many
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "시발",
+                "시발점",
+                "\n",
+                "자동차",
+                "닥쳐",
+                "닥쳐도",
+                "한남",
+                "동",
+                "새끼",
+                "손가락",
+                " ",
+                "가",
+                "씹",
+                "고",
+                "병신",
+                "년생",
+                "의 ",
+                "소",
+            ]
+        )
+    ).map("".join)
+)
+def test_ordinary_words_are_found_on_the_lines_of_hits(text: str) -> None:
+    hits = list(kodata.toxicity._LEXICON.finditer(text))
+    everywhere = {i for m in kodata.toxicity._FRIENDS.finditer(text) for i in range(*m.span())}
+    found = kodata.toxicity._friends(text, hits)
+    assert {m.start() for m in hits} & found == {m.start() for m in hits} & everywhere
+
+
 @settings(max_examples=200, deadline=None)
 @given(
     st.lists(
