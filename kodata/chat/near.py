@@ -81,10 +81,7 @@ class Prompts:
         """For every distinct part the smallest number of its near-duplicates."""
         self._sign()
         minima = np.concatenate(self._signatures)
-        native = shingles.backend()
-        shape = (*shingles.lsh_shape(self.threshold, PLACES), shingles.LARGE_BUCKET)
-        least = shingles.min_match(self.threshold, PLACES)
-        flagged = np.flatnonzero(native.candidates(minima, *shape, least))
+        flagged = np.flatnonzero(shingles.candidates(minima, self.threshold))
         offsets = np.zeros(len(minima) + 1, np.int64)
         values: list[np.ndarray] = [np.zeros(0, np.uint64)]
         sizes = np.zeros(len(minima), np.int64)
@@ -96,9 +93,7 @@ class Prompts:
             sizes[flagged[done : done + len(batch)]] = np.diff(ends)
             done += len(batch)
         np.cumsum(sizes, out=offsets[1:])
-        labels, _ = native.clusters(
-            minima, *shape, least, np.concatenate(values), offsets, float(self.threshold)
-        )
+        labels, _ = shingles.clusters(minima, np.concatenate(values), offsets, self.threshold)
         return np.asarray(labels)
 
     def _texts(
