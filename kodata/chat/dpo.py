@@ -264,10 +264,10 @@ def _told(sieve: Sieve, kept: Kept, unused: int) -> tuple[dict[str, Any], list[d
         "쌍 (pairs)": sieve.kept,
         "chosen 평균 글자 (mean characters)": bias["mean_chosen_chars"],
         "rejected 평균 글자 (mean characters)": bias["mean_rejected_chars"],
-        "chosen이 더 긴 비율 (share where chosen is longer)": bias["chosen_longer"],
-        "chosen이 더 짧은 비율 (share where chosen is shorter)": bias["chosen_shorter"],
-        "같은 질문이 앞에 있는 것 (pairs whose prompt came before)": kept.same_prompts,
-        "쓰이지 않은 생성 (generations without a chat)": unused,
+        "chosen이 더 긴 비율 (share where chosen is longer)": f"{bias['chosen_longer']:.1%}",
+        "chosen이 더 짧은 비율 (share where chosen is shorter)": f"{bias['chosen_shorter']:.1%}",
+        "앞에 나온 질문과 같은 쌍 (pairs whose prompt came before)": kept.same_prompts,
+        "쓰이지 않은 생성 답 (generations without a chat)": unused,
         **notes(sieve),
     }
     report = [

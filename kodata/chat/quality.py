@@ -34,7 +34,7 @@ TASKS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("묻고 답하기 (question)", r"[?？]\s*$|나요|까요|인가요|습니까|누구|언제|어디|얼마"),
     )
 )
-OTHER_TASK = "말 나누기·그 밖 (talk, other)"
+OTHER_TASK = "대화·기타 (talk, other)"
 _REFUSAL = re.compile(
     r"(?:AI|인공지능)(?: 언어)? ?(?:모델|비서|어시스턴트)(?:로서|이기 때문|이므로|이라서)|도와드릴 수 없|답변(?:해 드릴|할) 수 없|"
     r"as an ai (?:language )?model|i(?:'m| am) sorry,? but",
@@ -123,15 +123,15 @@ class Quality:
         verbs = self._verbs()
         if verbs:
             rows = [
-                [verb, ", ".join(f"{noun} {n}" for noun, n in nouns.most_common(4)), sum(nouns.values())]
+                [verb, ", ".join(_counted(*pair) for pair in nouns.most_common(4)), sum(nouns.values())]
                 for verb, nouns in verbs
             ]
             out.append(
                 blocks.table(
-                    "무엇을 하라는가 (verbs and their objects)",
+                    "무엇을 시키는가 (verbs and their objects)",
                     ["동사 (verb)", "목적어 (objects)", "수 (count)"],
                     rows[:20],
-                    note=f"질문 {len(self._sample)}개를 뽑아 Kiwi로 봄 (a sample of prompts)",
+                    note=f"질문 {len(self._sample)}개를 뽑아 Kiwi로 분석했습니다 (a sample of prompts).",
                 )
             )
         out.append(
@@ -146,12 +146,12 @@ class Quality:
                 },
             )
         )
-        out.append(blocks.bars("답의 말 (language of answers)", self.languages.most_common()))
+        out.append(blocks.bars("답의 언어 (language of answers)", self.languages.most_common()))
         if self.repeated:
             out.append(
                 blocks.table(
-                    "되풀이되는 답 (repeated answers)",
-                    ["답 (answer)", "번 (times)"],
+                    "반복되는 답 (repeated answers)",
+                    ["답 (answer)", "횟수 (times)"],
                     [list(x) for x in self.repeated[:10]],
                 )
             )
@@ -166,6 +166,12 @@ class Quality:
         for verb, noun in verb_objects([text for _, _, text in sorted(self._sample, reverse=True)]):
             found.setdefault(verb, Counter())[noun] += 1
         return sorted(found.items(), key=lambda x: (-sum(x[1].values()), x[0]))
+
+
+def _counted(noun: str, count: int) -> str:
+    from kodata.morphemes import NO_OBJECT
+
+    return f"{'(목적어 없음 none)' if noun == NO_OBJECT else noun} {count:,}"
 
 
 def task_of(prompt: str) -> str:

@@ -62,14 +62,16 @@ def tail(sieve: Sieve, kept: Kept) -> list[dict[str, Any]]:
         blocks.table(
             "원천 (sources)", ["원천 (source)", "수 (count)"], [list(x) for x in kept.sources.most_common(50)]
         ),
-        blocks.bars("모양 (forms)", kept.forms.most_common()),
+        blocks.bars("입력 형식 (forms)", kept.forms.most_common()),
         *kept.quality.blocks(),
     ]
     found = sieve.cleaner.found
     if found:
         rows = [[TAGS.get(kind, kind), count] for kind, count in found.most_common()]
-        out.append(blocks.table("바꾼 개인정보 (personal data replaced)", ["표 (tag)", "수 (count)"], rows))
-    out.append(blocks.samples("보기 (samples)", kept.samples))
+        out.append(
+            blocks.table("바꾼 개인정보 (personal data replaced)", ["꼬리표 (tag)", "수 (count)"], rows)
+        )
+    out.append(blocks.samples("예 (samples)", kept.samples))
     if sieve.samples:
         out.append(blocks.samples("버린 것 (dropped)", sieve.samples))
     return out
@@ -83,13 +85,13 @@ def chat_report(sieve: Sieve, kept: Kept) -> list[dict[str, Any]]:
         "대화 (chats)": sieve.kept,
         "질문 글자 (prompt characters)": sum(prompt for prompt, _ in kept.lengths),
         "답 글자 (answer characters)": sum(answer for _, answer in kept.lengths),
-        "같은 질문이 앞에 있는 것 (chats whose prompt came before)": kept.same_prompts,
+        "앞에 나온 질문과 같은 대화 (chats whose prompt came before)": kept.same_prompts,
         **notes(sieve),
     }
     return [
         blocks.facts("대화 자료 (chat data)", facts),
         funnel(sieve, "남은 대화 (what is left)"),
-        blocks.bars("주고받기 수 (rounds)", [(str(k), n) for k, n in sorted(kept.rounds.items())[:30]]),
+        blocks.bars("주고받은 횟수 (rounds)", [(str(k), n) for k, n in sorted(kept.rounds.items())[:30]]),
         lengths("질문 길이 (prompt length)", [prompt for prompt, _ in kept.lengths]),
         lengths("답 길이 (answer length)", [answer for _, answer in kept.lengths]),
         *tail(sieve, kept),
