@@ -23,4 +23,4 @@ def test_the_tour_runs() -> None:
         for output in cell.get("outputs", [])
         if "text/html" in output.get("data", {})
     ]
-    assert len(shown) >= 12
+    assert len(shown) >= 13
