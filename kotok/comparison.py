@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from kodata.run.result import Result
-from kotok.foreign import Judged
+from kotok.judged import Judged
 from kotok.measure import RATES, Measured, interval
 from kotok.tokenizer import show
 from kotok.vocabulary import KINDS, SYLLABLES

@@ -2,11 +2,11 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-from kodata.run.errors import UsageError, UserError
+from kodata.run.errors import UserError
 from kodata.run.flags import (
     DryRun,
     Flat,
@@ -22,32 +22,11 @@ from kodata.run.flags import (
 from kodata.run.folder import open_run
 from kodata.run.progress import progress
 from kodata.run.result import Result
-from kotok.chat import TemplateSpec, Train, chosen_template, spec_of, template_name
-from kotok.holdout import DEFAULT_SHARE, check_share
+from kotok.chat import chosen_template, spec_of, template_name
+from kotok.parts import EncodeConfig, done_parts, plan_parts, run_parts
 from kotok.records import Kind, input_files, kind_of
+from kotok.template import TemplateSpec
 from kotok.tokenizer import Tokenizer, load
-from kotok.truncate import Truncate
-
-
-@dataclass(kw_only=True, slots=True)
-class EncodeConfig:
-    """What decides the shards."""
-
-    val: float = DEFAULT_SHARE
-    """검증용으로 떼어 둘 비율, kotok train과 같은 문서 (share held out into val/, the same documents as kotok train)"""
-    template: str = "saved"
-    """대화 틀: saved = 토크나이저의 것, bitnet, instruction, inst, chatml, jinja 파일 (saved = the tokenizer's own, a name or a file)"""
-    train: Train = "assistant"
-    """학습할 발화: 모든 답변, 마지막 답변, 모든 발화 (what is learned: every answer, the last one, every message)"""
-    max_tokens: int | None = None
-    """대화 하나의 최대 길이, 토큰 (longest chat, tokens)"""
-    truncate: Truncate = "refuse"
-    """긴 대화 처리: 거절, 오래된 발화부터 버리기, 왼쪽·오른쪽 자르기 (long chats: refuse, drop oldest turns, cut left or right)"""
-
-    def __post_init__(self) -> None:
-        check_share(self.val)
-        if self.max_tokens is not None and self.max_tokens < 8:
-            raise UsageError(f"--max-tokens 는 8 이상입니다 (must be 8 or more): {self.max_tokens}")
 
 
 def encode(
@@ -84,7 +63,6 @@ def encode(
     with open_run(output, tool="kotok", verb="encode", config=settings, inputs=files, fresh=fresh) as run:
         if run.done:
             return run.result()
-        from kotok.parts import done_parts, plan_parts, run_parts
         from kotok.shard_writer import SPLITS, PartCount, Split, write_meta
 
         if (

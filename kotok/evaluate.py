@@ -15,9 +15,10 @@ from kodata.run.progress import progress
 from kodata.run.result import Result
 from kotok.comparison import Compared, told
 from kotok.conllu import gold_of, read_conllu
-from kotok.foreign import Judged, open_any
+from kotok.foreign import open_any
 from kotok.gguf import pattern_name
 from kotok.holdout import check_share, held_out, holdout_key
+from kotok.judged import Judged
 from kotok.measure import Gold, Measured, bootstrap, encode_speed, hangul_places, measure
 from kotok.records import Text, input_files, train_texts
 from kotok.vocabulary import suspicious, syllables_whole

@@ -6,8 +6,9 @@ import unicodedata
 from collections.abc import Sequence
 from itertools import pairwise
 
-from kotok.foreign import Judged
-from kotok.tokenizer import Tokenizer, show
+from kotok.judged import Judged
+from kotok.shown import show
+from kotok.tokenizer import Tokenizer
 
 
 def explained(tokenizer: Judged, ids: Sequence[int]) -> list[str]:

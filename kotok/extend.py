@@ -26,7 +26,8 @@ from kotok.bpe import Merge, pack_words, token_strings
 from kotok.holdout import DEFAULT_SHARE, check_share, held_out, holdout_key
 from kotok.pattern import from_printable, printable
 from kotok.records import input_files, train_texts
-from kotok.tokenizer import Tokenizer, load, show
+from kotok.shown import show
+from kotok.tokenizer import Tokenizer, load
 
 MAPPING = "extend.json"
 FORMAT = 1

@@ -15,17 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from kotok.chat import (
-    ROLES,
-    TemplateSpec,
-    Train,
-    Turn,
-    control_id,
-    encode_pieces,
-    learned_messages,
-    spec_of,
-    turns_of,
-)
+from kotok.chat import Train, control_id, encode_pieces, learned_messages, spec_of, turns_of
+from kotok.template import ROLES, TemplateSpec, Turn
 
 if TYPE_CHECKING:
     from kotok.tokenizer import Tokenizer

@@ -11,41 +11,17 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from kodata.run.errors import UserError
 from kodata.run.files import read_json_object
 from kodata.run.progress import note
+from kotok.judged import Judged
+from kotok.pattern import KNOWN
 
 MAX_FILE_BYTES = 1 << 28
-
-
-class Judged(Protocol):
-    """What is asked of a tokenizer that is compared with others; `kotok.tokenizer.Tokenizer` has all of it too."""
-
-    control: dict[str, int]
-    vocab_size: int
-
-    @property
-    def kind(self) -> str: ...
-    @property
-    def fingerprint(self) -> str: ...
-    @property
-    def byte_exact(self) -> bool:
-        """Whether the bytes of the tokens, end to end, are the text: then boundaries are counted in bytes."""
-
-    def encode(self, text: str) -> list[int]: ...
-    def encode_flat(self, texts: Sequence[str], threads: int = 1) -> tuple[np.ndarray, np.ndarray]: ...
-    def decode(self, ids: Iterable[int]) -> str: ...
-    def token(self, i: int) -> bytes: ...
-    def token_bytes(self) -> np.ndarray: ...
-    def spans(self, text: str) -> tuple[np.ndarray, np.ndarray]:
-        """(ids, (n, 2) character positions each token covers): for kinds that are not byte-exact."""
-
-    def anew(self) -> Judged:
-        """The same with an empty cache, for timing."""
 
 
 def open_any(path: str | Path) -> Judged:
@@ -81,26 +57,6 @@ def open_any(path: str | Path) -> Judged:
 
 
 # ---- tiktoken -----------------------------------------------------------------------------------
-
-_O200K = "|".join(
-    [
-        r"""[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?""",
-        r"""[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?""",
-        r"""\p{N}{1,3}""",
-        r""" ?[^\s\p{L}\p{N}]+[\r\n/]*""",
-        r"""\s*[\r\n]+""",
-        r"""\s+(?!\S)""",
-        r"""\s+""",
-    ]
-)
-
-
-def patterns() -> dict[str, str]:
-    """Pre-tokenizer regexes by name: llama.cpp's two and OpenAI's own."""
-    from kotok.pattern import REGEX
-
-    return {**REGEX, "o200k": _O200K}
-
 
 # A ranks file does not say its regex. Known ones are told by their number of ranks (o200k_base, Llama 4, cl100k_base,
 # Llama 3, Qwen 2 to 3, Qwen 3.5); cl100k's regex cuts as llama-bpe's does.
@@ -139,7 +95,7 @@ def _ranks(data: bytes, path: Path) -> Tiktoken:
         note(
             f"{path}: 사전 토큰화 규칙이 적혀 있지 않아 {name} 로 봅니다 (no regex in the file, {name} assumed)"
         )
-    return Tiktoken(ranks, patterns()[name], name, path)
+    return Tiktoken(ranks, KNOWN[name], name, path)
 
 
 def _tekken(spec: dict[str, Any], path: Path) -> Tiktoken:

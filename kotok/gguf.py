@@ -143,10 +143,10 @@ def pre_tokenizer(fields: Mapping[str, Any]) -> str:
 def _byte_level(
     fields: Mapping[str, Any], tokens: list[str], types: list[int], config: dict[str, Any], bad: Any
 ) -> Tokenizer:
-    from kotok.foreign import patterns
+    from kotok.pattern import KNOWN
 
     pre = pre_tokenizer(fields)
-    if pre not in patterns():
+    if pre not in KNOWN:
         raise bad(f"tokenizer.ggml.pre {pre!r}")
     vocabulary = {t: i for i, (t, kind) in enumerate(zip(tokens, types, strict=True)) if kind == NORMAL}
     if len(vocabulary) != types.count(NORMAL):
@@ -157,7 +157,7 @@ def _byte_level(
     pairs = [m.split(" ", 1) for m in merges]
     if any(len(p) != 2 or not {*p, "".join(p)} <= vocabulary.keys() for p in pairs):
         raise bad("tokenizer.ggml.merges")
-    return Tokenizer(byte_level_spec(vocabulary, pairs, patterns()[pre], _added(tokens, types)), config)
+    return Tokenizer(byte_level_spec(vocabulary, pairs, KNOWN[pre], _added(tokens, types)), config)
 
 
 def _sentencepiece(

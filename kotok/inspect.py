@@ -11,8 +11,10 @@ from kodata.run.progress import note
 from kodata.run.result import Result
 from kotok.chat import Train, chosen_template, render_many, template_name, template_of, turns_of
 from kotok.explain import explained, width
-from kotok.foreign import Judged, open_any
-from kotok.tokenizer import Tokenizer, show
+from kotok.foreign import open_any
+from kotok.judged import Judged
+from kotok.shown import facts_of, show
+from kotok.tokenizer import Tokenizer
 
 GREEN, GREY, BOLD, PLAIN = "\x1b[32m", "\x1b[90m", "\x1b[1m", "\x1b[0m"
 COLOURS = ("\x1b[36m", "\x1b[33m", "\x1b[35m", "\x1b[34m")
@@ -210,24 +212,9 @@ def tokenizer_facts(tokenizer: Judged) -> Result:
     """What a tokenizer is: kind, sizes, control tokens, longest tokens."""
     from kodata.report import blocks
 
-    sizes = tokenizer.token_bytes()
-    longest = [show(tokenizer.token(int(i))) for i in sizes.argsort(kind="stable")[::-1][:12]]
-    hangul = sum(
-        1
-        for i in range(tokenizer.vocab_size)
-        if any("가" <= c <= "힣" for c in tokenizer.token(i).decode("utf-8", "ignore"))
-    )
-    facts = {
-        "종류 (kind)": tokenizer.kind,
-        "어휘 (vocabulary)": tokenizer.vocab_size,
-        "한글이 든 토큰 (tokens with Hangul)": hangul,
-        "제어 토큰 (control tokens)": " ".join(f"{name}={i}" for name, i in tokenizer.control.items()) or "–",
-        "대화 틀 (chat template)": template_name(template_of(tokenizer))
-        if isinstance(tokenizer, Tokenizer)
-        else "–",
-        "지문 (fingerprint)": tokenizer.fingerprint,
-        "가장 긴 토큰 (longest tokens)": " ".join(f"[{t}]" for t in longest),
-    }
+    facts = facts_of(tokenizer)
+    if isinstance(tokenizer, Tokenizer):
+        facts["대화 틀 (chat template)"] = template_name(template_of(tokenizer))
     return Result(
         summary={
             "kind": tokenizer.kind,

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kodata.run.errors import UserError
+from kotok.template import Piece, TemplateSpec, Turn
 
 if TYPE_CHECKING:
-    from kotok.chat import Piece, TemplateSpec, Turn
     from kotok.tokenizer import Tokenizer
 
 OPEN, CLOSE, GUARD = "\ue0f0", "\ue0f1", "\ue0f2"
@@ -162,8 +162,6 @@ def _compiled(text: str, name: str = "") -> Any:
 
 def custom_template(text: str, tokenizer: Tokenizer) -> TemplateSpec:
     """The spec of a user's template for a tokenizer. Raises what `check_template` raises."""
-    from kotok.chat import TemplateSpec
-
     check_template(text, "chat_template")
     names = {
         key: str(value.get("content") if isinstance(value, Mapping) else value)
@@ -213,8 +211,6 @@ def _rendered(
 
 def _pieces(rendered: str, turns: Sequence[Turn], cut: re.Pattern[str]) -> list[Piece]:
     """Stretches of the rendered text. A learned span belongs to the answer of the same number."""
-    from kotok.chat import Piece
-
     answers = [i for i, turn in enumerate(turns) if turn.role == "assistant"]
     spans = rendered.count(OPEN)
     if spans != len(answers):  # a template may leave out what is only shown

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from kotok.foreign import Judged
+from kotok.judged import Judged
 
 RENYI_ALPHA = 2.5
 

@@ -19,6 +19,7 @@ from kotok.tokenizer_json import (
     piece_merges,
     standard_config,
 )
+from kotok.vocab_size import too_large
 
 # sentencepiece skips longer lines; ours are cut at this many characters so that it never has to.
 MAX_LINE_CHARS = 4000
@@ -129,8 +130,6 @@ def _spm_error(message: str, asked: int) -> UserError:
 
 
 def _too_large(asked: int, pieces: int) -> UserError:
-    from kotok.train import too_large
-
     return too_large(asked, (pieces + len(CONTROL)) // 64 * 64)
 
 

@@ -12,22 +12,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from kodata.run.errors import UserError
+from kodata.run.errors import UsageError, UserError
 from kodata.run.files import atomic_json, atomic_open, read_json_object
-from kotok.chat import Turn, template_of, turns_of
+from kotok.chat import Train, template_of, turns_of
 from kotok.flat import render_flat
-from kotok.holdout import held_out, holdout_key
+from kotok.holdout import DEFAULT_SHARE, check_share, held_out, holdout_key
 from kotok.records import Kind, Text, read_examples, read_texts
 from kotok.shard_writer import PartWriter, Split
+from kotok.template import Turn
 from kotok.tokenizer import Tokenizer, load
-from kotok.truncate import NothingToLearn, fit
-
-if TYPE_CHECKING:
-    from kotok.encode import EncodeConfig
+from kotok.truncate import NothingToLearn, Truncate, fit
 
 PART_BYTES = 16 << 20
 """Small input files share a part up to this size on disk."""
@@ -35,6 +33,27 @@ BATCH_CHARS = 2 << 20
 BATCH_EXAMPLES = 2048
 MAX_SOURCES = 1000
 EXAMPLES_KEPT = 8
+
+
+@dataclass(kw_only=True, slots=True)
+class EncodeConfig:
+    """What decides the shards."""
+
+    val: float = DEFAULT_SHARE
+    """검증용으로 떼어 둘 비율, kotok train과 같은 문서 (share held out into val/, the same documents as kotok train)"""
+    template: str = "saved"
+    """대화 틀: saved = 토크나이저의 것, bitnet, instruction, inst, chatml, jinja 파일 (saved = the tokenizer's own, a name or a file)"""
+    train: Train = "assistant"
+    """학습할 발화: 모든 답변, 마지막 답변, 모든 발화 (what is learned: every answer, the last one, every message)"""
+    max_tokens: int | None = None
+    """대화 하나의 최대 길이, 토큰 (longest chat, tokens)"""
+    truncate: Truncate = "refuse"
+    """긴 대화 처리: 거절, 오래된 발화부터 버리기, 왼쪽·오른쪽 자르기 (long chats: refuse, drop oldest turns, cut left or right)"""
+
+    def __post_init__(self) -> None:
+        check_share(self.val)
+        if self.max_tokens is not None and self.max_tokens < 8:
+            raise UsageError(f"--max-tokens 는 8 이상입니다 (must be 8 or more): {self.max_tokens}")
 
 
 @dataclass(frozen=True, slots=True)

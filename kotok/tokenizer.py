@@ -23,6 +23,7 @@ from kodata.run.errors import UserError
 from kodata.run.files import atomic_json, atomic_open, read_json_object
 from kotok.bpe import Merge, flat_merges, native, token_strings
 from kotok.pattern import MAX_DIGITS, REGEX, printable
+from kotok.shown import facts_of, show
 from kotok.tokenizer_json import (
     BOS,
     END_OF_TURN,
@@ -114,10 +115,10 @@ class Tokenizer:
         return f"Tokenizer({self.kind}, {self.vocab_size:,} ids, {self.fingerprint[:12]})"
 
     def _repr_html_(self) -> str:
+        from kodata.report import blocks
         from kodata.report.html import fragment
-        from kotok.inspect import tokenizer_facts
 
-        return fragment(tokenizer_facts(self).report)
+        return fragment([blocks.facts("토크나이저 (tokenizer)", facts_of(self))])
 
     # -- ids of control tokens ----------------------------------------------------------------------------------------
 
@@ -309,17 +310,6 @@ class Tokenizer:
             yield f"{rank}\t[{show(self.token(left))}][{show(self.token(right))}] -> [{show(self.token(joined))}] {joined}\n"
         for text, i in self.control.items():
             yield f"control\t{text} {i}\n"
-
-
-def show(token: bytes) -> str:
-    """A token for human eyes: text where it is UTF-8, `<E3>` for stray bytes, escapes for control characters."""
-    out = []
-    for c in token.decode("utf-8", "surrogateescape"):
-        if 0xDC80 <= ord(c) <= 0xDCFF:
-            out.append(f"<{ord(c) - 0xDC00:02X}>")
-        else:
-            out.append(c if c.isprintable() else c.encode("unicode_escape").decode())
-    return "".join(out)
 
 
 def _not_encodable(texts: Sequence[str]) -> UserError | None:

@@ -12,15 +12,15 @@ from kodata.run.folder import RunFolder, open_run
 from kodata.run.progress import progress
 from kodata.run.result import Result
 from kotok.bpe import Merge, pack_words, train_merges
-from kotok.chat import TEMPLATES, Template, header_texts
 from kotok.holdout import DEFAULT_SHARE, check_share, held_out, holdout_key
 from kotok.pattern import Pattern, training_words
 from kotok.records import Text, input_files, train_texts
+from kotok.template import TEMPLATES, Template, header_texts
 from kotok.tokenizer import Tokenizer, build
 from kotok.tokenizer_json import CONTROL
+from kotok.vocab_size import SMALLEST, check_vocab_size, too_large
 
 Algorithm = Literal["staged-bbpe", "bbpe", "spm-bpe", "spm-unigram", "wordpiece"]
-SMALLEST = 512
 MOST_REPEATS = 100
 
 
@@ -53,14 +53,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_share(self.val)
-        if self.vocab_size % 64 or self.vocab_size < SMALLEST:
-            near = max(SMALLEST, (self.vocab_size + 32) // 64 * 64)
-            raise UsageError(
-                f"--vocab-size 는 64의 배수이고 {SMALLEST} 이상입니다 (must be a multiple of 64): {self.vocab_size}",
-                f"가장 가까운 값은 (the nearest is): --vocab-size {near}",
-            )
-        if self.vocab_size > 1_000_000:
-            raise UsageError(f"--vocab-size 가 백만을 넘습니다 (over a million): {self.vocab_size}")
+        check_vocab_size(self.vocab_size)
         if not 0 <= self.share <= 1:
             raise UsageError(f"--share 는 0과 1 사이입니다 (must be between 0 and 1): {self.share}")
         if not 0 < self.count_power <= 1:
@@ -285,19 +278,6 @@ def _ticker(bar: Any) -> Callable[[str, int], None]:
             bar.advance(n - bar.count, 단계=names[stage])
 
     return tick
-
-
-def too_large(wanted: int, largest: int) -> UserError:
-    """The error for a corpus that cannot fill the vocabulary; largest 0: not even the smallest."""
-    if largest < SMALLEST:
-        return UserError(
-            f"말뭉치가 너무 작습니다 (corpus too small for any vocabulary): --vocab-size {wanted}",
-            "글을 더 주십시오 (give more text)",
-        )
-    return UserError(
-        f"말뭉치에 비해 어휘가 너무 큽니다 (vocabulary too large for the corpus): {wanted}",
-        f"이 말뭉치로 만들 수 있는 가장 큰 어휘 (the largest possible): --fresh --vocab-size {largest}",
-    )
 
 
 def _finish(run: RunFolder, made: Tokenizer, config: TrainConfig, facts: dict[str, Any]) -> Result:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from kotok.chat import TemplateSpec, Train, control_id, render_many, turns_of
+from kotok.chat import Train, control_id, render_many, turns_of
+from kotok.template import TemplateSpec
 from kotok.tokenizer import Tokenizer
 from kotok.tokenizer_json import BOS
 

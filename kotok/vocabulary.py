@@ -7,7 +7,7 @@ import unicodedata
 
 import numpy as np
 
-from kotok.foreign import Judged
+from kotok.judged import Judged
 
 SYLLABLES = 11_172
 _RUN = re.compile(r"([^\s])\1{7,}", re.S)

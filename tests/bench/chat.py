@@ -22,7 +22,8 @@ from kodata.chat.rows import read_rows
 from kodata.chat.sft import SftConfig, sft
 from kodata.chat.shared import judge_text
 from kodata.pii import PiiConfig
-from kotok.chat import TEMPLATES, turns_of
+from kotok.chat import turns_of
+from kotok.template import TEMPLATES
 from kotok.flat import render_flat
 from kotok.parts import BATCH_EXAMPLES
 from kotok.records import read_examples

@@ -22,7 +22,8 @@ from kobitnet.generate import GenerateConfig, generate, stage_of
 from kobitnet.sft import SftConfig, sft
 from kobitnet.train import TrainConfig, train
 from kodata.run.errors import UsageError, UserError
-from kotok.chat import TEMPLATES, prompt_ids
+from kotok.chat import prompt_ids
+from kotok.template import TEMPLATES
 from kotok.tokenizer import build, load
 
 from . import toy

@@ -7,9 +7,10 @@ import pytest
 from kobitnet.dpo import DpoConfig, dpo
 from kobitnet.sft import SftConfig, sft
 from kodata.run.errors import UserError
-from kotok.chat import TEMPLATES, render, template_name, template_of
+from kotok.chat import render, template_name, template_of
 from kotok.encode import EncodeConfig, encode
 from kotok.shards import open_shards
+from kotok.template import TEMPLATES
 from kotok.tokenizer import load
 
 from . import toy

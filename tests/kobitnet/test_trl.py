@@ -14,9 +14,9 @@ from kobitnet.train import causal_lm
 from kodata.chat.dpo import dpo as build_pairs
 from kodata.chat.sft import SftConfig as BuildConfig
 from kodata.chat.sft import sft as build_chats
-from kotok.chat import TEMPLATES
 from kotok.encode import EncodeConfig, encode
 from kotok.shards import open_shards
+from kotok.template import TEMPLATES
 from kotok.tokenizer import build
 from tests import chat_layouts as made
 

@@ -5,9 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kodata.run.errors import UserError
-from kotok.chat import TEMPLATES, Turn, prompt_ids, render, render_many, template_name
+from kotok.chat import prompt_ids, render, render_many, template_name
 from kotok.flat import render_flat
 from kotok.jinja import custom_template
+from kotok.template import TEMPLATES, Turn
 from kotok.tokenizer_json import CONTROL
 from kotok.truncate import NothingToLearn, fit
 

@@ -226,7 +226,7 @@ def test_a_foreign_byte_level_tokenizer(tmp_path):
 
 
 def test_the_end_of_turn_follows_the_chat_template() -> None:
-    from kotok.chat import TEMPLATES
+    from kotok.template import TEMPLATES
 
     tokenizer = build([], "llama-bpe")
     for name, spec in TEMPLATES.items():

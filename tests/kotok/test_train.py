@@ -10,9 +10,10 @@ import pytest
 from kodata.doc import Corpus
 from kodata.run.errors import UsageError, UserError
 from kotok import bpe, load
-from kotok.chat import TEMPLATES, header_texts, render
+from kotok.chat import render
 from kotok.pattern import pre_tokenize
 from kotok.staged import token_count
+from kotok.template import TEMPLATES, header_texts
 from kotok.tokenizer_json import CONTROL
 from kotok.train import TrainConfig, header_merges, train
 from tests.kotok.conftest import documents
