@@ -73,6 +73,8 @@ class LoopConfig:
     """토큰 손실을 평균 또는 합 (mean or sum of token losses)"""
     precision: Literal["fp32", "bf16"] = "fp32"
     """곱셈 정밀도 (precision of matrix products; bf16 = autocast)"""
+    latents: Literal["fp32", "bf16"] = "fp32"
+    """잠재 가중치의 정밀도: bf16 = 확률 반올림, 메모리와 파일이 작아짐 (latent weights; bf16 = stochastic rounding, smaller memory and files)"""
     recompute: bool = False
     """층의 활성값을 다시 계산해 메모리를 아낌 (activation checkpointing)"""
     save_every: int = 0
@@ -123,6 +125,11 @@ class LoopConfig:
             raise UsageError(
                 f"--epochs 는 0보다 커야 합니다 (must be above 0): {self.epochs}",
                 help="기본값은 --help 에 있습니다 (defaults are in --help)",
+            )
+        if self.latents == "bf16" and self.parallel == "fsdp":
+            raise UsageError(
+                "--latents bf16 은 --parallel fsdp 와 함께 쓸 수 없습니다 (bf16 latents are not for sharded models)",
+                help="--latents fp32",
             )
         if self.batch_size % self.accumulate:
             raise UsageError(

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from kobitnet.bitlinear import WeightCache
 from kobitnet.checkpoint import load_model
 from kobitnet.config import LoopConfig, autocast, resolve
 from kobitnet.data import Batch, Pairs
@@ -23,9 +24,16 @@ from kobitnet.generate import continuations
 from kobitnet.loop import Job, Loss, Objective
 from kobitnet.loss import sequence_logprobs
 from kobitnet.model import Model, hidden_states
-from kobitnet.quant import WeightCache
 from kobitnet.sft import PROMPTS, From
-from kobitnet.stage import Stage, StageData, model_tokenizer, open_splits, run_stage, some_fit
+from kobitnet.stage import (
+    Stage,
+    StageData,
+    check_source,
+    model_tokenizer,
+    open_splits,
+    run_stage,
+    some_fit,
+)
 from kobitnet.train import Shards
 from kodata.run.errors import UsageError
 from kodata.run.files import atomic_open
@@ -169,10 +177,12 @@ def find_references(job: Job, data: "StageData[Pairs]", run: Path, world: World,
 
 
 def _kept(path: Path, model: Model, pairs: Pairs, config: DpoConfig, name: str) -> np.ndarray:
-    if path.exists():
+    try:
         reference = np.load(path, allow_pickle=False)
         if reference.shape == (len(pairs), 2):
             return reference
+    except (OSError, ValueError, EOFError):  # not there yet, or damaged: made again
+        pass
     reference = reference_logprobs(model, pairs, config, name, training=name == "train")
     with atomic_open(path, "wb") as handle:
         np.save(handle, reference, allow_pickle=False)
@@ -199,6 +209,7 @@ def pair_data(
 
 def dpo_job(data: "StageData[Pairs]", source: Path, config: DpoConfig) -> Job:
     """The starting model on its pairs."""
+    check_source(source, config)
     model, _ = load_model(source)
     model.config.max_position_embeddings = max(model.config.max_position_embeddings, config.seq_len)
     return Job(

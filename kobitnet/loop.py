@@ -17,12 +17,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from kobitnet.bitlinear import WeightCache, keep_latents_in_bf16, set_strength
 from kobitnet.config import LoopConfig, autocast, decided, identity
 from kobitnet.data import Batch, Source
 from kobitnet.distributed import World
 from kobitnet.model import Model
 from kobitnet.optim import build_optimizer, schedule, set_rates
-from kobitnet.quant import WeightCache, set_strength
 from kobitnet.sharding import is_sharded, shard_model, whole
 from kobitnet.track import tracking
 from kobitnet.training_state import load_checkpoint, save_checkpoint
@@ -120,6 +120,8 @@ def prepare(job: Job, world: World = ALONE) -> torch.optim.Optimizer:
     if job.config.compile:
         for layer in job.model.model.layers:
             layer.compile()
+    if job.config.latents == "bf16":
+        keep_latents_in_bf16(job.model)
     if world.size > 1 and job.config.parallel == "fsdp":
         shard_model(job.model, world.device)
     job.model.to(world.device)
@@ -196,7 +198,7 @@ def train_step(
         peak2=optim.lr2,
         weight_decay=optim.weight_decay,
     )
-    set_rates(optimizer, lr, decay)
+    set_rates(optimizer, lr, decay, step)
     set_strength(job.model, strength(step, total, job.quant_warmup))
     batches = micro_batches(job, step, world)
     count, tokens = (int(n) for n in world.sums([terms(batches), sum(b.tokens for b in batches)]))

@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from kobitnet.products import product_dtype
+
 IGNORE = -100
 BLOCK_FLOATS = 1 << 23  # logits held at a time: 32 MB in fp32
 
@@ -17,40 +19,50 @@ def _rows(vocab: int) -> int:
 
 
 def _add_product(total: Tensor, a: Tensor, b: Tensor) -> None:
-    """total += a @ b without a second matrix of that size, except where autocast multiplies in a lower precision."""
-    if torch.is_autocast_enabled(total.device.type) or total.dtype != b.dtype:
-        total += a @ b
-    else:
+    """total += a @ b, without a second matrix of that size where the precision is the same."""
+    if total.dtype == b.dtype:
         total.addmm_(a, b)
+    else:
+        total += a @ b
 
 
 class _SummedNLL(torch.autograd.Function):
     """sum_i -log p(target_i) + z * lse_i^2. The gradients are made in forward, block by block, while the logits are at hand;
-    backward only scales them by the one number that arrives. The second output is the sum without the z term."""
+    backward only scales them by the one number that arrives. The second output is the sum without the z term.
+
+    A block of logits l becomes e = exp(l - max l) where it lies and is never divided by its row sums s: with c = 1 + 2 z lse
+    the gradient of a row is (e - (s / c) onehot) * c / s, and the factor c / s goes into the narrow matrices beside it. What e
+    holds for the target is summed into s, so e - s there is minus the sum of the others however e was rounded.
+    """
 
     @staticmethod
     def forward(ctx, hidden: Tensor, head: Tensor, targets: Tensor, z: float) -> tuple[Tensor, Tensor]:
         learn = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
+        dtype = product_dtype(hidden)
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
         squares = torch.zeros_like(total)
         grad_hidden = torch.empty_like(hidden) if learn else None
         grad_head = torch.zeros_like(head) if learn else None
         step = _rows(head.shape[0])
-        for start in range(0, hidden.shape[0], step):
-            rows = slice(start, start + step)
-            target = targets[rows, None]
-            logits = (hidden[rows] @ head.T).float()  # (rows, V)
-            lse = logits.logsumexp(-1, keepdim=True)
-            total += (lse - logits.gather(-1, target)).sum()
-            if grad_hidden is not None and grad_head is not None:
-                grad = logits.sub_(lse).exp_()  # softmax, in the same memory
+        with torch.autocast(hidden.device.type, enabled=False):
+            low_hidden, low_head = hidden.to(dtype), head.to(dtype)
+            for start in range(0, hidden.shape[0], step):
+                rows = slice(start, start + step)
+                target, states = targets[rows, None], low_hidden[rows]
+                logits = states @ low_head.T  # (rows, V)
+                largest, picked = logits.amax(-1, keepdim=True), logits.gather(-1, target).float()
+                e = logits.sub_(largest).exp_()
+                s = e.sum(-1, keepdim=True, dtype=torch.float32)
+                lse = s.log() + largest
+                total += (lse - picked).sum()
                 if z:
                     squares += lse.square().sum()
-                    grad.mul_(lse.mul(2 * z).add_(1))  # d(z lse^2) = 2 z lse softmax
-                grad.scatter_add_(-1, target, torch.full_like(lse, -1.0))
-                grad = grad.to(hidden.dtype)
-                grad_hidden[rows] = grad @ head
-                _add_product(grad_head, grad.T, hidden[rows])
+                if grad_hidden is not None and grad_head is not None:
+                    c = 1 + 2 * z * lse if z else torch.ones_like(lse)
+                    e.scatter_(-1, target, (e.gather(-1, target) - s / c).to(dtype))
+                    factor = c / s
+                    grad_hidden[rows] = (e @ low_head) * factor
+                    _add_product(grad_head, e.T, (states * factor).to(dtype))
         ctx.grads = grad_hidden, grad_head  # not saved tensors: backward scales them where they lie
         ctx.mark_non_differentiable(nll := total.clone())
         return total + z * squares, nll

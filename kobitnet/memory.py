@@ -14,6 +14,7 @@ import os
 import sys
 from typing import Any
 
+from kobitnet.config import LoopConfig
 from kodata.run.errors import UserError
 
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # <malloc.h>
@@ -57,8 +58,20 @@ def weight_count(architecture: Any) -> int:
     return embeddings + layers * (layer + norms) + hidden
 
 
-def check_memory(architecture: Any, optimizer: str, parallel: str = "ddp") -> None:
-    """Refuse a model whose weights, gradients and optimizer alone are more than the free memory (activations not counted).
+def activation_bytes(architecture: Any, tokens: int, *, recompute: bool = False, low: bool = False) -> int:
+    """What the layers keep for backward of so many tokens at once, at least: the two residual streams and, in fp32 or with
+    `low` bf16, q, k, v, attention output, gate and up; one byte for each int8 code. `recompute` keeps one stream a layer, and all
+    of one layer."""
+    hidden, inner = architecture.hidden_size, architecture.intermediate_size
+    kv = hidden // architecture.num_attention_heads * architecture.num_key_value_heads
+    layer = 8 * hidden + (2 if low else 4) * (2 * hidden + 2 * kv + 2 * inner) + 3 * hidden + inner
+    layers = architecture.num_hidden_layers
+    return tokens * (4 * hidden * layers + layer if recompute else layer * layers)
+
+
+def check_memory(architecture: Any, config: LoopConfig, tokens: int = 0) -> None:
+    """Refuse a model that cannot be trained in the free memory: weights, gradients and optimizer, and what the layers keep of a
+    micro-batch of `tokens` (0: not counted). The head's block and temporary tensors come on top.
 
     Under torchrun every process of this machine holds a copy (ddp), or all machines together one (fsdp).
 
@@ -66,12 +79,19 @@ def check_memory(architecture: Any, optimizer: str, parallel: str = "ddp") -> No
         UserError: says how much is needed and how much there is.
     """
     here, all_over = (int(os.environ.get(name, "1")) for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"))
-    copies = here / max(all_over, here) if parallel == "fsdp" else here
-    needed = weight_count(architecture) * BYTES_PER_WEIGHT[optimizer] * copies
+    copies = here / max(all_over, here) if config.parallel == "fsdp" else here
+    weights = weight_count(architecture) * BYTES_PER_WEIGHT[config.optim.name or "adamw"] * copies
+    low = config.precision == "bf16"
+    kept = here * activation_bytes(architecture, tokens, recompute=config.recompute, low=low)
     free = available_bytes()
-    if free is not None and needed > free:
-        raise UserError(
-            f"메모리가 모자랍니다: 가중치와 최적화기만 {needed / 1e9:.1f} GB, 남은 것 {free / 1e9:.1f} GB "
-            f"(not enough memory: {needed / 1e9:.1f} GB for weights and optimizer alone, {free / 1e9:.1f} GB free)",
-            help="더 작은 --preset, 또는 여러 기계에서 torchrun … --parallel fsdp (a smaller preset, or shard it over machines)",
-        )
+    if free is None or weights + kept <= free:
+        return
+    told = f"{(weights + kept) / 1e9:.1f} GB"
+    help = "더 작은 --preset, 또는 여러 기계에서 torchrun … --parallel fsdp (a smaller preset, or shard it over machines)"
+    if weights <= free:
+        help = "--accumulate 를 늘리거나 --recompute (more --accumulate, or --recompute)"
+    raise UserError(
+        f"메모리가 모자랍니다: 적어도 {told}, 남은 것 {free / 1e9:.1f} GB (not enough memory: at least {told} needed, "
+        f"{weights / 1e9:.1f} of it for weights and optimizer, {free / 1e9:.1f} GB free)",
+        help=help,
+    )

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from kobitnet.quant import ACTS, BitLinear, GatedMLP, QuantNorm
+from kobitnet.attention import register
+from kobitnet.bitlinear import BitLinear
+from kobitnet.norm import ACTS, QuantNorm
 
 if TYPE_CHECKING:
     from transformers import BitNetConfig
@@ -196,7 +198,7 @@ def build_model(
     from transformers import BitNetForCausalLM
 
     model = BitNetForCausalLM(config)
-    model.config._attn_implementation = "sdpa"
+    model.config._attn_implementation = register()
     swap_layers(model, quant, groups)
     if seed is not None:
         _initialise(model, seed, residual_scale)
@@ -234,6 +236,20 @@ def swap_layers(model: Model, quant: str, groups: int = 1) -> None:
             setattr(owner, name, QuantNorm(old.weight, old.variance_epsilon, quant, parts))
         if model.config.hidden_act in ACTS:
             layer.mlp = GatedMLP(layer.mlp, model.config.hidden_act)
+
+
+class GatedMLP(nn.Module):
+    """The feed-forward block of transformers' BitNetMLP, taken over with its parts and their names:
+    down(norm(act(gate(x)) * up(x))), with gate, norm and quantisation in one node."""
+
+    def __init__(self, old: Any, act: str) -> None:
+        super().__init__()
+        self.gate_proj, self.up_proj, self.down_proj = old.gate_proj, old.up_proj, old.down_proj
+        self.ffn_sub_norm: QuantNorm = old.ffn_sub_norm
+        self.act = act
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down_proj(self.ffn_sub_norm.gated(self.gate_proj(x), self.up_proj(x), self.act))
 
 
 @torch.no_grad()

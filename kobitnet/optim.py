@@ -53,15 +53,16 @@ def build_optimizer(
 ) -> torch.optim.Optimizer:
     """AdamW on everything (weight decay on matrices only), or Muon on the matrices and AdamW on the rest.
 
-    Every group says whether it `decays`; `set_rates` puts in the numbers before each step.
+    Every group says whether it `decays`; `set_rates` puts in the numbers before each step. bf16 latents, which torch's own
+    AdamW would round to nearest, get ours.
     """
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     matrices = [p for name, p in named if is_matrix(name, p)]
     rest = [p for name, p in named if not is_matrix(name, p)]
-    if kind == "muon":
+    if kind == "muon" or any(p.dtype == torch.bfloat16 for p in matrices):
         return Muon(
             [
-                {"params": matrices, "muon": True, "decays": True},
+                {"params": matrices, "muon": kind == "muon", "decays": True},
                 {"params": rest, "muon": False, "decays": False},
             ],
             betas=betas,
@@ -76,11 +77,25 @@ def build_optimizer(
     )
 
 
-def set_rates(optimizer: torch.optim.Optimizer, lr: float, weight_decay: float) -> None:
-    """Put the schedule's numbers into the groups."""
+def set_rates(optimizer: torch.optim.Optimizer, lr: float, weight_decay: float, step: int = 0) -> None:
+    """Put the schedule's numbers into the groups; the rounding of bf16 latents is drawn from the step's number."""
     for group in optimizer.param_groups:
         group["lr"] = lr
+        group["step"] = step
         group["weight_decay"] = weight_decay if group["decays"] else 0.0
+
+
+# ---- latents in bf16 ----------------------------------------------------------------------------
+
+
+def round_stochastically(x: Tensor, draw: torch.Generator) -> Tensor:
+    """fp32 -> bf16, up or down with the probabilities that make the mean x itself; bf16 numbers stay as they are.
+
+    A bf16 number has 8 bits: steps below 1/512 of a latent, as they are once the learning rate has fallen, vanish when rounded to
+    nearest, and are taken now and then when rounded by chance.
+    """
+    chance = torch.randint(0, 1 << 16, x.shape, generator=draw, dtype=torch.int32, device=x.device)
+    return ((x.view(torch.int32) + chance) & -(1 << 16)).view(torch.float32).to(torch.bfloat16)
 
 
 # ---- Muon ---------------------------------------------------------------------------------------
@@ -108,6 +123,8 @@ class Muon(torch.optim.Optimizer):
 
     The update of an (m, n) matrix is scaled by 0.2 * sqrt(max(m, n)), which gives it the root mean square of an AdamW update
     ("Muon is scalable", arXiv 2502.16982, eq. 4), so learning rate and weight decay mean what they mean for AdamW.
+
+    The state is fp32 always. A bf16 latent is updated as fp32 and rounded stochastically; every process draws the same.
     """
 
     def __init__(
@@ -120,12 +137,20 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """One update from the gradients (no closure)."""
+        draws: dict[torch.device, torch.Generator] = {}
         for group in self.param_groups:
             update = self._muon if group["muon"] else self._adamw
             for parameter in group["params"]:
-                if parameter.grad is not None:
-                    parameter.mul_(1.0 - group["lr"] * group["weight_decay"])
-                    update(parameter, parameter.grad, self.state[parameter], group)
+                if parameter.grad is None:
+                    continue
+                latent = parameter.float()  # the parameter itself where it is fp32
+                latent.mul_(1.0 - group["lr"] * group["weight_decay"])
+                update(latent, parameter.grad.float(), self.state[parameter], group)
+                if latent.dtype != parameter.dtype:
+                    at = parameter.device
+                    if at not in draws:
+                        draws[at] = torch.Generator(at).manual_seed(group["step"])
+                    parameter.copy_(round_stochastically(latent, draws[at]))
 
     def _muon(self, parameter: Tensor, grad: Tensor, state: dict[str, Tensor], group: dict) -> None:
         if "momentum" not in state:

@@ -10,7 +10,15 @@ from kobitnet.config import LoopConfig, resolve
 from kobitnet.data import PackedChats
 from kobitnet.generate import continuations
 from kobitnet.loop import Job
-from kobitnet.stage import Stage, StageData, model_tokenizer, open_splits, run_stage, some_fit
+from kobitnet.stage import (
+    Stage,
+    StageData,
+    check_source,
+    model_tokenizer,
+    open_splits,
+    run_stage,
+    some_fit,
+)
 from kobitnet.train import Shards, causal_lm
 from kodata.run.flags import DryRun, Flat, Fresh, Output, Parameter, Seed
 from kodata.run.result import Result
@@ -96,6 +104,7 @@ def chat_data(shards: Path, source: Path, config: SftConfig, seed: int) -> "Stag
 
 def sft_job(data: "StageData[PackedChats]", source: Path, config: SftConfig) -> Job:
     """The starting model on its packed chats."""
+    check_source(source, config)
     model, _ = load_model(source)
     model.config.max_position_embeddings = max(model.config.max_position_embeddings, config.seq_len)
     return Job(

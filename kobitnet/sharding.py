@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch import distributed as dist
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from kobitnet.bitlinear import BitLinear
 from kobitnet.model import Model
-from kobitnet.quant import BitLinear
 
 
 def shard_model(model: Model, device: torch.device) -> None:

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any, Generic, TypeGuard, TypeVar
 
 import torch
 
-from kobitnet.checkpoint import model_folder, save_settings
+from kobitnet.bitlinear import WeightCache
+from kobitnet.checkpoint import model_folder, read_config, save_settings
 from kobitnet.config import LoopConfig, identity
 from kobitnet.data import Source, example_lengths
 from kobitnet.device import pick_device
 from kobitnet.distributed import World, joined
 from kobitnet.generate import stage_of
 from kobitnet.loop import Job, NotFinite, fit, not_finite, prepare, threads, train_step
-from kobitnet.memory import keep_memory
+from kobitnet.memory import check_memory, keep_memory
 from kobitnet.model import count_parameters
-from kobitnet.quant import WeightCache
+from kobitnet.products import multiply_by_onednn
 from kodata.run.errors import UsageError, UserError
 from kodata.run.folder import open_run
 from kodata.run.progress import clock, set_quiet
@@ -105,6 +106,12 @@ def model_tokenizer(model: Path, shards: Shards) -> Tokenizer:
     return tokenizer
 
 
+def check_source(model: Path, config: LoopConfig) -> None:
+    """Refuse a starting model that does not fit into memory, before it is read. Raises what `check_memory` raises."""
+    if pick_device(config.device).type == "cpu":
+        check_memory(read_config(model_folder(model))[0], config)
+
+
 def check_world(config: LoopConfig, world: World) -> None:
     """Refuse a batch that cannot be dealt out evenly."""
     if config.batch_size % (config.accumulate * world.size):
@@ -138,6 +145,7 @@ def run_stage(
 ) -> Result:
     """A training verb from its settings to its result; under torchrun process 0 owns the folder, the others help."""
     keep_memory()
+    multiply_by_onednn()
     device = pick_device(config.device)
     if dry_run:
         return plan(stage, device)

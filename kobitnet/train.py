@@ -1,6 +1,7 @@
 """kobitnet train: pretraining a BitNet from scratch on token shards (causal language modelling)."""
 
 import math
+import os
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,15 @@ from kobitnet.loss import summed_nll, summed_nll_and_z
 from kobitnet.memory import check_memory
 from kobitnet.mlm import MaskedWindows, fill, mask_id, masked_lm
 from kobitnet.model import PRESETS, Model, build_model, hidden_states, model_config
-from kobitnet.stage import Stage, StageData, model_tokenizer, open_splits, run_stage, shards_tokenizer
+from kobitnet.stage import (
+    Stage,
+    StageData,
+    check_source,
+    model_tokenizer,
+    open_splits,
+    run_stage,
+    shards_tokenizer,
+)
 from kodata.run.errors import UsageError, UserError
 from kodata.run.flags import DryRun, Flat, Fresh, Output, Parameter, Seed
 from kodata.run.result import Result
@@ -178,6 +187,7 @@ def _train_on(
 
 def continued_job(data: StageData, source: Path, config: TrainConfig) -> Job:
     """The model of `source` on the windows."""
+    check_source(source, config)
     model, tokenizer = load_model(source)
     quant = model.kobitnet["quant"]
     if quant != config.quant:
@@ -273,7 +283,10 @@ def pretrain_job(data: StageData, config: TrainConfig, seed: int) -> Job:
         pad=tokenizer.pad_id,
     )
     if pick_device(config.device).type == "cpu":
-        check_memory(architecture, config.optim.name or "adamw", config.parallel)
+        processes = int(os.environ.get("WORLD_SIZE", "1"))
+        check_memory(
+            architecture, config, config.batch_size * config.seq_len // (config.accumulate * processes)
+        )
     model = build_model(architecture, config.quant, groups=config.groups, seed=seed)
     model.kobitnet = {"quant": config.quant, "groups": config.groups}
     masked = config.objective == "mlm"

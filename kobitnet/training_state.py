@@ -102,7 +102,7 @@ def load_checkpoint(
     """
     from kodata.run.progress import note
 
-    folders = checkpoints(run)
+    folders, newest = checkpoints(run), ""
     for folder in reversed(folders):
         try:
             state = read_json_object(folder / STATE)
@@ -116,13 +116,14 @@ def load_checkpoint(
                 _load_sharded_optimizer(model, optimizer, folder / SHARDS)
         except (UserError, OSError, KeyError, TypeError) as error:
             note(f"망가진 체크포인트를 건너뜁니다 (skipping a damaged checkpoint): {folder.name}: {error}")
+            newest = newest or f"{folder.name}: {error}"
             continue
         if repair:
             place_weights(folder / WEIGHTS, run / "model")
         return state
     if folders:
         raise UserError(
-            f"온전한 체크포인트가 없습니다 (no whole checkpoint left): {run / 'checkpoints'}",
+            f"온전한 체크포인트가 없습니다 (no whole checkpoint left): {run / 'checkpoints'}; {newest}",
             help="--fresh 로 처음부터 다시 하세요 (start again with --fresh)",
         )
     return None
@@ -146,7 +147,9 @@ def _load_optimizer(model: Model, optimizer: torch.optim.Optimizer, tensors: dic
 
 def _slot(optimizer: torch.optim.Optimizer, parameter: Tensor, key: str, shape: torch.Size) -> Tensor:
     """Room for an optimizer tensor: one like its parameter (sharded when that is), or a single number."""
-    fresh = torch.zeros_like(parameter) if shape == parameter.shape else torch.zeros(shape)
+    fresh = (
+        torch.zeros_like(parameter, dtype=torch.float32) if shape == parameter.shape else torch.zeros(shape)
+    )
     if not shape and parameter.device.type == "cuda":  # fused AdamW counts its steps on the device
         fresh = fresh.to(parameter.device)
     optimizer.state[parameter][key] = fresh

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from kobitnet.bitlinear import BitLinear, code_shares, set_strength
 from kobitnet.distributed import World
 from kobitnet.model import Model, count_parameters
-from kobitnet.quant import BitLinear, code_shares, set_strength
 from kobitnet.sharding import is_sharded
 from kodata.run.progress import note
 

@@ -85,8 +85,8 @@ class TorchBackend(Writer):
     @classmethod
     def load(cls, path: str | Path) -> TorchBackend:
         """Open a run or model folder. Raises UserError like `kobitnet.checkpoint.load_model`."""
+        from kobitnet.bitlinear import WeightCache
         from kobitnet.checkpoint import load_model
-        from kobitnet.quant import WeightCache
 
         model, tokenizer = load_model(path)
         WeightCache(model).__enter__()  # for good: nobody trains this copy

@@ -31,6 +31,7 @@ from kobitnet.evaluate.energy import forward, shape_of
 from kobitnet.loop import Job, fit
 from kobitnet.memory import keep_memory
 from kobitnet.model import Preset, build_model, count_parameters, model_config
+from kobitnet.products import multiply_by_onednn
 from kobitnet.stage import open_splits
 from kobitnet.train import causal_lm
 from kodata.run.errors import UserError
@@ -301,6 +302,7 @@ def command(
         threads=given.threads,
     )
     keep_memory()
+    multiply_by_onednn()
     try:
         arms = plan(given)
         told = f"실행 {len(arms)}개 × {budget.tokens:,} 토큰 (runs x tokens), 최대 (at most)"

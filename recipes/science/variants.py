@@ -20,8 +20,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from kobitnet.bitlinear import BitLinear
 from kobitnet.model import Model
-from kobitnet.quant import ACTS, BitLinear, QuantNorm, absmax_int8
+from kobitnet.norm import ACTS, QuantNorm
+from kobitnet.quant import absmax_int8
 
 # ---- weights ------------------------------------------------------------------------------------
 

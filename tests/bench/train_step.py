@@ -5,7 +5,8 @@
 512 hidden, 8 layers, 32,000 vocabulary (tied), 8 sequences of 512 tokens, fp32, AdamW, gradient norm clipped at 1. One step
 warms up, the others are counted, the least of them is printed: wall seconds and CPU seconds (user and system, all
 threads). Memory is the largest resident size of the whole process, torch and transformers themselves included ("libraries" says
-how much that was before the model was built). The stock arms get the same allocator settings as `kobitnet train`. Wall
+how much that was before the model was built). The stock arms get the same allocator settings as `kobitnet train`, but multiply by the
+library torch chooses (on AMD processors MKL, see kobitnet/products.py). Wall
 times mean something on an idle machine only; the load is printed beside them.
 """
 
@@ -27,12 +28,15 @@ ARMS = {
     "ours-b1.58": "kobitnet --quant b1.58",
     "ours-fp-8": "ours-fp, 8 micro-batches",
     "ours-b1.58-8": "ours-b1.58, 8 micro-batches",
+    "ours-fp-bf16": "ours-fp --precision bf16",
+    "ours-b1.58-bf16": "ours-b1.58 --precision bf16",
     "ours-fp-recompute": "ours-fp --recompute",
     "ours-b1.58-recompute": "ours-b1.58 --recompute",
 }
 RATIOS = [
     ("ours-b1.58", "ours-fp", "b1.58 / FP with the same SubLN"),
     ("ours-b1.58-8", "ours-fp-8", "the same, 8 micro-batches"),
+    ("ours-b1.58-bf16", "ours-fp-bf16", "the same, bf16"),
     ("ours-b1.58-recompute", "ours-b1.58", "what --recompute costs"),
     ("ours-b1.58-8", "ours-b1.58", "what 8 micro-batches cost"),
     ("ours-fp", "stock-fp", "ours FP / stock FP"),
@@ -88,11 +92,11 @@ def ours(arm: str, steps: int) -> list[tuple[float, float]]:
     """Steps of kobitnet's loop on random tokens."""
     import torch
 
+    from kobitnet.bitlinear import WeightCache
     from kobitnet.config import LoopConfig, resolve
     from kobitnet.data import Batch
     from kobitnet.loop import Job, prepare, train_step
     from kobitnet.model import PRESETS, build_model, model_config
-    from kobitnet.quant import WeightCache
     from kobitnet.train import causal_lm
 
     class Random:
@@ -111,6 +115,7 @@ def ours(arm: str, steps: int) -> list[tuple[float, float]]:
         batch_size=SEQUENCES,
         seq_len=LENGTH,
         accumulate=8 if arm.endswith("-8") else 1,
+        precision="bf16" if arm.endswith("-bf16") else "fp32",
         recompute=arm.endswith("-recompute"),
     )
     resolve(config, lr=1e-3)
@@ -135,9 +140,12 @@ def measure(arm: str, steps: int, threads: int) -> None:
     import transformers.models.bitnet.modeling_bitnet  # noqa: F401  counted under libraries
 
     from kobitnet.memory import keep_memory
+    from kobitnet.products import multiply_by_onednn
 
     torch.set_num_threads(threads)
     keep_memory()
+    if not arm.startswith("stock"):
+        multiply_by_onednn()
     base = resident_gb()
     times = (stock if arm.startswith("stock") else ours)(arm, steps)[1:]
     wall, cpu = (min(column) for column in zip(*times))

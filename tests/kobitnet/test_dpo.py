@@ -86,6 +86,16 @@ def test_loss_by_hand(tuned, pairs, smoothing):
     assert loss.metrics["accuracy"] == 6
 
 
+def test_damaged_reference_is_made_again(tuned, pairs, tmp_path):
+    from kobitnet.dpo import _kept
+
+    model, tokenizer = load_model(tuned)
+    source = Pairs(open_shards(pairs), 256, 0, pad_id=tokenizer.pad_id)
+    whole = _kept(tmp_path / "r.npy", model, source, settings(), "train")
+    (tmp_path / "r.npy").write_bytes((tmp_path / "r.npy").read_bytes()[:-7])
+    assert np.array_equal(_kept(tmp_path / "r.npy", model, source, settings(), "train"), whole)
+
+
 def test_interrupted_dpo_keeps_its_reference(tuned, pairs, tmp_path, monkeypatch):
     import kobitnet.loop as loop
 

@@ -5,11 +5,15 @@ import torch
 from torch.nn import functional as F
 from transformers.models.bitnet.modeling_bitnet import BitNetMLP
 
+from kobitnet import bitlinear
 from kobitnet import quant as quant_module
+from kobitnet.bitlinear import BitLinear, WeightCache, set_strength
 from kobitnet.loss import summed_nll
+from kobitnet.memory import activation_bytes
 from kobitnet.model import build_model, hidden_states, model_config
+from kobitnet.norm import QuantNorm
 from kobitnet.optim import build_optimizer, set_rates
-from kobitnet.quant import BitLinear, QuantNorm, WeightCache, absmean_ternary, set_strength
+from kobitnet.quant import absmean_ternary
 
 from . import toy
 
@@ -50,6 +54,12 @@ def keep_all(monkeypatch):
 
 
 @pytest.fixture
+def floats(monkeypatch):
+    """Forward products in fp32, as where integers are not faster: the same bits as without codes."""
+    monkeypatch.setattr(bitlinear, "integers_are_fast", lambda: False)
+
+
+@pytest.fixture
 def plain(monkeypatch):
     """Make everything be kept in fp32, in separate nodes: F.linear over straight-through values, norm after the gate."""
 
@@ -75,7 +85,7 @@ def plain(monkeypatch):
     ],
     ids=str,
 )
-def test_codes_change_no_bit(quant, options, plain):
+def test_codes_change_no_bit(quant, options, floats, plain):
     ours, weights = losses(quant, cache=True, **options)
     plain()
     expected, reference = losses(quant, cache=False, **options)
@@ -93,10 +103,37 @@ def test_codes_give_the_weight_again(quant, group_dim):
         layer.weight[:, 4:8] = 1e-9  # a group that is all zeros
     codes = layer.codes()
     assert codes is not None and codes.values.dtype == torch.int8
-    assert torch.equal(codes.decoded(torch.float32), layer.quantised())
+    assert torch.equal(codes.decoded(), layer.quantised())
 
 
-def kept_bytes(one) -> int:
+@pytest.mark.parametrize("quant", ["b1.58", "b1", "group"])
+@pytest.mark.parametrize("group_dim", [0, 1])
+def test_integer_products_are_the_exact_ones(monkeypatch, quant, group_dim):
+    """Nearer to the float64 product of the quantised values than fp32 is; the gradient does not change."""
+    monkeypatch.setattr(bitlinear, "integers_are_fast", lambda: True)
+    draw = torch.Generator().manual_seed(0)
+    layer = BitLinear(64, 24, quant, groups=4, group_dim=group_dim, quantise_input=False).train()
+    norm = QuantNorm(torch.nn.Parameter(torch.rand(64, generator=draw)), 1e-5, quant).train()
+    x = norm(torch.randn(2, 9, 64, generator=draw))
+    several_scales = quant == "group" and group_dim == 1
+    assert (bitlinear.integer_product(x.codes, layer.codes()) is None) == several_scales
+    y = layer(x)
+    exact = x.double() @ layer.quantised().double().T
+    assert float((y - exact).abs().max()) <= 1e-6 * float(exact.abs().max())
+    grad = torch.autograd.grad(y.sum(), layer.weight, retain_graph=True)[0]
+    monkeypatch.setattr(bitlinear, "integers_are_fast", lambda: False)
+    assert torch.equal(torch.autograd.grad(layer(x).sum(), layer.weight)[0], grad)
+
+
+def test_integer_products_train_as_floats_do(monkeypatch):
+    told = {}
+    for fast in (True, False):
+        monkeypatch.setattr(bitlinear, "integers_are_fast", lambda fast=fast: fast)
+        told[fast], _ = losses("b1.58", cache=True)
+    assert told[True] == pytest.approx(told[False], abs=2e-3)
+
+
+def kept_bytes(one, length: int = 24) -> int:
     """Bytes of distinct tensors kept for backward by one forward pass, parameters not counted."""
     own = {p.data_ptr() for p in one.parameters()}
     seen: dict[int, int] = {}
@@ -106,7 +143,7 @@ def kept_bytes(one) -> int:
             seen[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 
-    ids = torch.zeros(2, 24, dtype=torch.int64)
+    ids = torch.zeros(2, length, dtype=torch.int64)
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         out = hidden_states(one, ids)
     del out
@@ -119,6 +156,16 @@ def test_less_is_kept(plain):
     everything = kept_bytes(model("b1.58"))
     assert ours < 0.75 * everything
     assert ours < baseline
+
+
+@pytest.mark.parametrize("low", [False, True])
+def test_the_estimate_is_what_is_kept(low):
+    one = model("b1.58")
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=low):
+        kept = kept_bytes(one, length=300)
+    told = activation_bytes(one.config, 600, low=low)
+    assert told <= kept <= 1.25 * told
+    assert activation_bytes(one.config, 600, low=low, recompute=True) < told
 
 
 def test_gated_block_is_that_of_transformers():

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from kobitnet.bitlinear import BitLinear, WeightCache
 from kobitnet.model import PRESETS, build_model, count_parameters, hidden_states, model_config
-from kobitnet.quant import BitLinear, QuantNorm, WeightCache
+from kobitnet.norm import QuantNorm
 
 from .toy import SMALL
 

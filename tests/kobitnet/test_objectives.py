@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from kobitnet import loss as loss_module
+from kobitnet.bitlinear import BitLinear, WeightCache, set_strength
 from kobitnet.checkpoint import load_model
 from kobitnet.data import Switched, TextWindows
 from kobitnet.device import pick_device
@@ -18,7 +19,7 @@ from kobitnet.loop import strength
 from kobitnet.loss import IGNORE, summed_nll_and_z
 from kobitnet.mlm import MASK, MaskedWindows, fill
 from kobitnet.model import build_model, hidden_states, model_config
-from kobitnet.quant import BitLinear, WeightCache, absmean_ternary, set_strength
+from kobitnet.quant import absmean_ternary
 from kobitnet.train import TrainConfig, train
 from kodata.run.errors import UsageError, UserError
 from kotok.shards import open_shards
@@ -322,9 +323,25 @@ def test_a_model_too_large_is_refused_before_it_is_built(shards, tmp_path, monke
             train(shards, output=tmp_path / "run", config=TrainConfig(**CONFIG), dry_run=dry_run)
     needed = memory.weight_count(net.config) * 20
     monkeypatch.setattr(memory, "available_bytes", lambda: needed)
-    memory.check_memory(net.config, "adamw")
+    memory.check_memory(net.config, TrainConfig())
+    with pytest.raises(
+        UserError, match="not enough memory"
+    ) as error:  # the weights fit, their activations do not
+        memory.check_memory(net.config, TrainConfig(), 10_000)
+    assert "--recompute" in error.value.help
     monkeypatch.setenv("WORLD_SIZE", "4")
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     with pytest.raises(UserError, match="not enough memory"):
-        memory.check_memory(net.config, "adamw")  # two whole copies on this machine
-    memory.check_memory(net.config, "adamw", "fsdp")  # half of one
+        memory.check_memory(net.config, TrainConfig())  # two whole copies on this machine
+    memory.check_memory(net.config, TrainConfig(parallel="fsdp"))  # half of one
+
+
+def test_a_starting_model_too_large_is_refused_before_it_is_read(shards, tmp_path, monkeypatch):
+    from kobitnet import memory
+
+    train(shards, output=tmp_path / "base", config=TrainConfig(**CONFIG))
+    monkeypatch.setattr(memory, "available_bytes", lambda: 1_000_000)
+    module = sys.modules["kobitnet.train"]
+    monkeypatch.setattr(module, "load_model", lambda *_: pytest.fail("read all the same"))
+    with pytest.raises(UserError, match="not enough memory"):
+        train(shards, source=tmp_path / "base", output=tmp_path / "more", config=TrainConfig(**CONFIG))

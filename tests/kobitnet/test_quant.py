@@ -4,14 +4,12 @@ import pytest
 import torch
 from torch import nn
 
+from kobitnet.bitlinear import BitLinear, WeightCache, code_shares
+from kobitnet.norm import QuantNorm
 from kobitnet.quant import (
-    BitLinear,
-    QuantNorm,
-    WeightCache,
     absmax_int8,
     absmean_ternary,
     centred_sign,
-    code_shares,
     group_ternary,
     ternary,
 )

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from kobitnet.bitlinear import BitLinear, WeightCache
 from kobitnet.model import build_model, hidden_states, model_config
-from kobitnet.quant import BitLinear, WeightCache
 
 from . import toy
 

@@ -88,11 +88,11 @@ def test_quantising_once_a_step_changes_nothing(shards, tmp_path, optimizer):
 
 
 def test_weights_are_quantised_once_a_step(shards, tmp_path, monkeypatch):
-    from kobitnet import quant
+    from kobitnet import bitlinear
 
     calls = []
     monkeypatch.setattr(
-        quant, "absmean_ternary", lambda w, f=quant.absmean_ternary: (calls.append(1), f(w))[1]
+        bitlinear, "absmean_ternary", lambda w, f=bitlinear.absmean_ternary: (calls.append(1), f(w))[1]
     )
     one = job(shards, accumulate=4, steps=3, eval_every=0)
     one.config.eval_every = 0
@@ -325,3 +325,13 @@ def test_bf16_autocast_runs(shards, tmp_path):
     )
     assert result.summary["loss"] < 6.2
     assert load_model(tmp_path / "run")[0].lm_head.weight.dtype == torch.float32
+
+
+@pytest.mark.parametrize("part", ["model.safetensors", "optimizer.safetensors", "state.json"])
+def test_a_missing_part_of_the_only_checkpoint_is_named(shards, tmp_path, part):
+    run = tmp_path / "run"
+    train(shards, output=run, config=settings(steps=1))
+    (checkpoints(run)[-1] / part).unlink()
+    one = job(shards, steps=2)
+    with pytest.raises(UserError, match=f"no whole checkpoint left.*step-00000001.*{part}"):
+        fit(one, run)
