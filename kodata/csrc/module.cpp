@@ -198,6 +198,29 @@ static nb::object jaccards(Array1<u64> values, Array1<std::int64_t> offsets, Arr
     return array(std::move(out));
 }
 
+// values[ends[r] .. ends[r + 1]) of every row r, one after another
+static nb::object spans(Array1<u64> values, Array1<std::int64_t> ends, Array1<std::int64_t> rows) {
+    check_sets(values, ends, ends.shape(0) ? ends.shape(0) - 1 : 0);
+    const std::int64_t* e = ends.data();
+    const std::int64_t count = static_cast<std::int64_t>(ends.shape(0)) - 1;
+    std::vector<u64> out;
+    std::size_t size = 0;
+    for (std::size_t i = 0; i < rows.shape(0); ++i) {
+        const std::int64_t r = rows.data()[i];
+        if (r < 0 || r >= count) throw nb::value_error("a row that is not there");
+        size += static_cast<std::size_t>(e[r + 1] - e[r]);
+    }
+    out.reserve(size);
+    {
+        nb::gil_scoped_release release;
+        for (std::size_t i = 0; i < rows.shape(0); ++i) {
+            const std::int64_t r = rows.data()[i];
+            out.insert(out.end(), values.data() + e[r], values.data() + e[r + 1]);
+        }
+    }
+    return array(std::move(out));
+}
+
 // a new index, owned by the Python object that is made of it
 static OverlapIndex* make_index(nb::list fields, std::size_t n) {
     const std::vector<Text> texts = texts_of(fields);
@@ -274,6 +297,7 @@ NB_MODULE(_native, m) {
         .def("join", &join_pairs)
         .def("roots", [](Components& components) { return array(std::move(components).roots()); });
     m.def("jaccards", &jaccards);
+    m.def("spans", &spans);
     m.def("surely_nfc", [](u32 c) { return surely_nfc(c); });
     nb::class_<OverlapIndex>(m, "OverlapIndex").def("search", &overlaps);
     m.def("overlap_index", &make_index);

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from kodata.dedup import reference
+from kodata.dedup.reference import I64
 from kodata.run.errors import UserError
 from kodata.run.files import atomic_open
-
-I64 = npt.NDArray[np.int64]
 
 
 def save_arrays(path: Path, **arrays: npt.NDArray[Any]) -> None:
@@ -24,8 +24,8 @@ def save_arrays(path: Path, **arrays: npt.NDArray[Any]) -> None:
         np.savez(out, **arrays)  # type: ignore[arg-type]
 
 
-def open_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """The arrays of a file of `save_arrays`, mapped from disk: only the rows that are used are read.
+def open_arrays(path: Path, *names: str) -> dict[str, npt.NDArray[Any]]:
+    """Arrays of a file of `save_arrays`, all or those with these names, mapped from disk: only rows that are used are read.
 
     Raises UserError when the file is missing or broken.
     """
@@ -33,6 +33,9 @@ def open_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
     try:
         with zipfile.ZipFile(path) as archive, open(path, "rb") as file:
             for info in archive.infolist():
+                array_name = info.filename.removesuffix(".npy")
+                if names and array_name not in names:
+                    continue
                 file.seek(info.header_offset + 26)
                 name, extra = struct.unpack("<HH", file.read(4))
                 file.seek(name + extra, 1)
@@ -43,7 +46,7 @@ def open_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
                 array: npt.NDArray[Any] = np.zeros(shape, dtype)
                 if array.size:
                     array = np.memmap(path, dtype, "r", offset=file.tell(), shape=shape)
-                found[info.filename.removesuffix(".npy")] = array
+                found[array_name] = array
     except (OSError, zipfile.BadZipFile, ValueError, struct.error) as error:
         raise UserError(
             f"작업 파일을 읽을 수 없습니다 (cannot read a work file): {error}",
@@ -63,20 +66,9 @@ def pack(strings: Sequence[str]) -> tuple[npt.NDArray[np.uint8], I64]:
 
 def strings_at(data: npt.NDArray[np.uint8], ends: I64, rows: I64) -> list[str]:
     """The strings of some rows of what `pack` made."""
-    picked = spans(data, ends, rows).tobytes()
+    picked = reference.spans(data, ends, rows).tobytes()
     cuts = [0, *np.cumsum(ends[rows + 1] - ends[rows]).tolist()]
     return [picked[a:b].decode("utf-8", "surrogatepass") for a, b in pairwise(cuts)]
-
-
-def spans(values: npt.NDArray[Any], ends: I64, rows: I64) -> npt.NDArray[Any]:
-    """values[ends[r] : ends[r + 1]] of every row r, one after another."""
-    if len(rows) == len(ends) - 1 and np.array_equal(rows, np.arange(len(rows))):
-        return np.asarray(values)
-    starts, sizes = ends[rows], ends[rows + 1] - ends[rows]
-    at = np.cumsum(sizes)
-    place = np.arange(at[-1] if len(at) else 0, dtype=np.int64)
-    place += np.repeat(starts - (at - sizes), sizes)
-    return np.asarray(values[place])
 
 
 def by_shard(numbers: I64, starts: I64) -> Iterator[tuple[int, slice, I64]]:

@@ -12,7 +12,7 @@ from kodata.dedup.arrays import I64, open_arrays, save_arrays
 from kodata.dedup.plan import Layout, Plan
 
 SLICE = 250_000
-"""Members of clusters that one task of the next stage ranks, but for a larger cluster."""
+"""Members of clusters that one task of the next stage ranks, but for a larger cluster: a million members take 1.8 GB there."""
 
 
 def join_parts(plan: Plan, layout: Layout) -> None:

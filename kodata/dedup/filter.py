@@ -4,10 +4,12 @@ cut out of those that stay to trimmed/."""
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import orjson
@@ -115,7 +117,6 @@ def filter_shard(out: str, shard: int) -> None:
     sources = [Counter[str]() for _ in words["sources"]]
     trimmed = Trimmed()
     as_is = words["plain"] and not tables and not config.rehydrate
-    rows = read_lines(path) if words["plain"] else read_shard(path)
     with ExitStack() as stack:
         docs = stack.enter_context(write_shard(plan.output("docs", shard)))
 
@@ -125,9 +126,8 @@ def filter_shard(out: str, shard: int) -> None:
                 write_shard(plan.output(folder, shard))
             )  # opened after docs: closed before
 
-        for row, item in enumerate(islice(rows, len(made.action))):
+        for row, item in enumerate(islice(_items(path, words["plain"]), len(made.action))):
             action, of_source = made.action[row], sources[source_of[row]]
-            line = b"" if isinstance(item, Document) else item[1].strip()
             of_source["in"] += 1
             of_source["chars_in"] += lengths[row]
             if action != KEEP:
@@ -142,17 +142,17 @@ def filter_shard(out: str, shard: int) -> None:
                     drop["evaluation"] = made.because[row]
                 else:
                     drop |= {"kept": made.because[row], "cluster": made.cluster[row]}
-                if line:
-                    beside("dropped").write_line(b'%b,"drop":%b}\n' % (line[:-1], orjson.dumps(drop)))
+                if isinstance(item, bytes):
+                    beside("dropped").write_line(b'%b,"drop":%b}\n' % (item[:-1], orjson.dumps(drop)))
                 else:
                     beside("dropped").write({**item.to_dict(), "drop": drop})
                 continue
             of_source["chars_kept"] += lengths[row]
-            if as_is and made.copies[row] == 1:
-                docs.write_line(line + b"\n")
+            if as_is and made.copies[row] == 1 and isinstance(item, bytes):
+                docs.write_line(item + b"\n")
                 of_source["kept"] += 1
                 continue
-            document = Document.from_dict(orjson.loads(line)) if line else item
+            document = Document.from_dict(orjson.loads(item)) if isinstance(item, bytes) else item
             text, cut = trim(document.text, start + row, tables) if tables else (document.text, [])
             left = len(text) / max(len(document.text), 1)
             if cut and (left < config.min_left or not text):
@@ -179,3 +179,10 @@ def filter_shard(out: str, shard: int) -> None:
             "samples": trimmed.samples,
         }
         atomic_json(plan.file("written", shard, "json"), facts)
+
+
+def _items(path: Path, plain: bool) -> Iterator[bytes | Document]:
+    """The documents of a shard, as lines when those are in the contract's form."""
+    if not plain:
+        return read_shard(path)
+    return (line.strip() for _, line in read_lines(path))

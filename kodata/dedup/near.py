@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from kodata.dedup import shingles
-from kodata.dedup.arrays import I64, by_shard, open_arrays, save_arrays, spans
+from kodata.dedup.arrays import I64, by_shard, open_arrays, save_arrays
 from kodata.dedup.plan import Layout, Plan, load_layout, load_plan
 from kodata.dedup.reference import U64
 from kodata.dedup.shingles import LARGE_BUCKET, PERMUTATIONS, Part
@@ -46,7 +46,7 @@ def write_entries(out: str, shard: int) -> None:
     """Entries of one shard, in sorted blocks: key, row, sketch. The JSON file beside them says how many blocks, last."""
     plan = load_plan(out)
     rows = distinct_rows(out, shard)
-    minima = open_arrays(plan.file("signed", shard))["minima"]
+    minima = open_arrays(plan.file("signed", shard), "minima")["minima"]
     shape = shingles.lsh_shape(plan.config.threshold)
     blocks = range(0, len(rows), BLOCK)
     for number, at in enumerate(blocks):
@@ -132,7 +132,7 @@ def write_sets(out: str, shard: int) -> None:
     first, last = layout.starts[shard], layout.starts[shard + 1]
     parts = [np.zeros(0, np.int64)]
     for part in range(layout.parts):
-        wanted = open_arrays(plan.file("buckets", part))["wanted"]
+        wanted = open_arrays(plan.file("buckets", part), "wanted")["wanted"]
         parts.append(wanted[slice(*np.searchsorted(wanted, [first, last]))] - first)
     rows = np.unique(np.concatenate(parts))
     texts = (record["text"] for record in read_rows(plan.shards[shard], rows.tolist()))
@@ -169,7 +169,7 @@ class Sets:
         np.cumsum(self.sizes(numbers), out=offsets[1:])
         values = np.empty(offsets[-1], np.uint64)
         for part, arrays, at, _ in self._shards(numbers):
-            piece = spans(arrays["values"], arrays["ends"], at)
+            piece = shingles.backend().spans(arrays["values"], arrays["ends"], at)
             begin = int(offsets[part.start])
             values[begin : begin + len(piece)] = piece
         return values, offsets
@@ -197,7 +197,7 @@ def find_edges(out: str, part: int) -> None:
     for numbers, where in _chunks(plan, layout, sets, part):
         minima = minima_of(out, numbers, layout.starts)
         if layout.parts == 1:
-            wanted = np.asarray(open_arrays(plan.file("buckets", part))["wanted"])
+            wanted = np.asarray(open_arrays(plan.file("buckets", part), "wanted")["wanted"])
         else:
             wanted = numbers[shingles.candidates(minima, threshold, where) != 0]
         values, short = sets.take(wanted)
@@ -224,10 +224,12 @@ def _chunks(plan: Plan, layout: Layout, sets: Sets, part: int) -> Iterator[tuple
         return
     wanted = np.asarray(found["wanted"])
     size = 4 * PERMUTATIONS * len(wanted) + 8 * int(sets.sizes(wanted).sum())
-    large = np.concatenate([open_arrays(plan.file("buckets", p))["large"] for p in range(layout.parts)])
+    large = np.concatenate(
+        [open_arrays(plan.file("buckets", p), "large")["large"] for p in range(layout.parts)]
+    )
     large.sort()
     low, high = _bounds(part, layout.parts)
-    pieces = -(-2 * size // layout.unit_bytes)
+    pieces = -(-size // layout.unit_bytes)
     bounds = [low + (high + 1 - low) * i // pieces for i in range(pieces + 1)]
     for a, b in pairwise(bounds):
         some = _between(found["keys"], a, b - 1)

@@ -221,6 +221,15 @@ class Components:
         return np.array([self.find(x) for x in range(len(self.parent))], np.int64)
 
 
+def spans(values: npt.NDArray[Any], ends: I64, rows: I64) -> npt.NDArray[Any]:
+    """values[ends[r] : ends[r + 1]] of every row r, one after another."""
+    starts, sizes = ends[rows], ends[rows + 1] - ends[rows]
+    at = np.cumsum(sizes)
+    place = np.arange(at[-1] if len(at) else 0, dtype=np.int64)
+    place += np.repeat(starts - (at - sizes), sizes)
+    return np.asarray(values[place])
+
+
 def jaccard(values: U64, offsets: I64, i: int, j: int) -> float:
     """Exact Jaccard of two shingle sets; 1 for two empty ones."""
     a, b = values[offsets[i] : offsets[i + 1]], values[offsets[j] : offsets[j + 1]]

@@ -100,7 +100,7 @@ def minima_of(out: str, numbers: I64, starts: I64) -> U32:
     plan = load_plan(out)
     found = np.empty((len(numbers), shingles.PERMUTATIONS), np.uint32)
     for shard, part, rows in by_shard(numbers, starts):
-        found[part] = open_arrays(plan.file("signed", shard))["minima"][rows]
+        found[part] = open_arrays(plan.file("signed", shard), "minima")["minima"][rows]
     return found
 
 

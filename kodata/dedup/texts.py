@@ -15,7 +15,7 @@ def find_equal(out: str, part: int) -> None:
     high = ((part + 1) << 64) // layout.text_parts
     highs, lows, numbers = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
     for shard in range(len(plan.shards)):
-        signed = open_arrays(plan.file("signed", shard))
+        signed = open_arrays(plan.file("signed", shard), "sorted_high", "sorted_low", "sorted_rows")
         keys = signed["sorted_high"]
         a = int(np.searchsorted(keys, np.uint64(low)))
         b = len(keys) if high == 1 << 64 else int(np.searchsorted(keys, np.uint64(high)))
@@ -48,9 +48,9 @@ def distinct_rows(out: str, shard: int) -> I64:
     plan, layout = load_plan(out), load_layout(out)
     first, last = layout.starts[shard], layout.starts[shard + 1]
     kept = np.zeros(last - first, bool)
-    kept[open_arrays(plan.file("signed", shard))["sorted_rows"]] = True
+    kept[open_arrays(plan.file("signed", shard), "sorted_rows")["sorted_rows"]] = True
     for part in range(layout.text_parts):
-        numbers = open_arrays(plan.file("texts", part))["numbers"]
+        numbers = open_arrays(plan.file("texts", part), "numbers")["numbers"]
         a, b = np.searchsorted(numbers, [first, last])
         kept[numbers[a:b] - first] = False
     return np.flatnonzero(kept)

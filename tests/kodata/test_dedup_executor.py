@@ -31,34 +31,31 @@ def test_without_sbatch_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         dedup([str(source)], output=tmp_path / "out", executor="slurm")
 
 
-PASSAGES = ["paragraphs", "anchors", "substrings", "write"]
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("memory", "expected"),
+    ("config", "memory", "expected"),
     [
-        (0, ["sets", *PASSAGES]),
-        (0.0002, ["texts", "entries", "buckets", "sets", "verify", "choose", *PASSAGES]),
+        (CONFIG, 0, ["sets", "paragraphs", "anchors", "substrings", "write"]),
+        (DedupConfig(), 0.00015, ["texts", "entries", "buckets", "sets", "verify", "choose", "write"]),
     ],
 )
 def test_slurm_goes_from_stage_to_stage(
     tmp_path: Path,
     slurm: Path,  # noqa: F811
+    config: DedupConfig,
     memory: float,
     expected: list[str],
 ) -> None:
     source = corpus(tmp_path / "in", *shards())
-    here = dedup([str(source)], output=tmp_path / "here", config=CONFIG, workers=1)
-    config = ClusterConfig(units_per_job=10)
+    here = dedup([str(source)], output=tmp_path / "here", config=config, workers=1)
 
     def go() -> dict:
         made = dedup(
             [str(source)],
             output=tmp_path / "there",
-            config=CONFIG,
+            config=config,
             executor="slurm",
-            cluster=config,
+            cluster=ClusterConfig(units_per_job=10),
             memory=memory,
         )
         return made.summary
@@ -77,7 +74,7 @@ def test_slurm_goes_from_stage_to_stage(
     assert stages == expected
     ways = [sent.pop("work"), here.summary.pop("work")]
     assert (ways[0] == ways[1]) == (memory == 0) and sent == here.summary
-    assert here.summary["cut"]["trimmed"] > 0
+    assert here.summary["cut"].get("trimmed", 0) > 0 or config != CONFIG
     assert tree(tmp_path / "there") == tree(tmp_path / "here")
 
 
@@ -89,17 +86,15 @@ def test_ray_gives_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     corpus(tmp_path / "in", *shards())
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.chdir(tmp_path)  # relative paths mean the folder of the command on every node
-    here = dedup(["in"], output=Path("here"), config=CONFIG, workers=1)
+    here = dedup(["in"], output=Path("here"), workers=1)
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()
     try:
         ray.init(address=cluster.address, log_to_driver=False)
         small = ClusterConfig(memory=0.2)
-        there = dedup(
-            ["in"], output=Path("there"), config=CONFIG, executor="ray", cluster=small, memory=0.0002
-        )
-        assert there.summary.pop("work")["parts"] == 3 and here.summary.pop("work")["parts"] == 1
+        there = dedup(["in"], output=Path("there"), executor="ray", cluster=small, memory=0.00015)
+        assert there.summary.pop("work")["parts"] > 1 and here.summary.pop("work")["parts"] == 1
         assert there.summary == here.summary and tree(Path("there")) == tree(Path("here"))
     finally:
         ray.shutdown()

@@ -250,6 +250,18 @@ def test_native_components_equal_the_reference(count, pairs):
 
 
 @needs_native
+@given(st.lists(st.integers(0, 5), max_size=9), st.data())
+def test_native_spans_equal_the_reference(sizes, data):
+    ends = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    rows = st.lists(st.integers(0, max(len(sizes) - 1, 0)), max_size=12 if sizes else 0)
+    picked = np.array(data.draw(rows), np.int64)
+    values = np.arange(ends[-1], dtype=np.uint64)
+    expected = [v for r in picked for v in values[ends[r] : ends[r + 1]].tolist()]
+    for made in (native, reference):
+        assert made.spans(values, ends, picked).tolist() == expected
+
+
+@needs_native
 def test_large_families_in_parts_are_found_without_comparing_all_with_all():
     """Three hundred copies share all buckets: more than a small bucket's pairs, fewer than a split one's."""
     rng = np.random.default_rng(3)
