@@ -69,7 +69,7 @@ def train_ours(learn: list[Path], folder: Path, size: int, **settings: Any) -> N
     from kotok.train import TrainConfig, train
 
     config = TrainConfig(vocab_size=size, val=0.0, **settings)
-    train([str(f) for f in learn], output=folder, config=config, workers=THREADS)
+    train([str(f) for f in learn], output=folder, config=config, workers=THREADS, fresh=folder.exists())
 
 
 def train_hf(learn: list[Path], folder: Path, size: int) -> None:
