@@ -12,8 +12,8 @@ from kodata.run.errors import UserError
 if TYPE_CHECKING:
     from kobitnet.evaluate.backend import Backend
     from kobitnet.evaluate.compare import Comparison
+    from kobitnet.evaluate.config import EvalConfig
     from kobitnet.evaluate.perplexity import Score
-    from kobitnet.evaluate.verb import EvalConfig
     from kotok.shards import Shards
 
 UNTRAINED_BYTES = 1_000_000_000  # of a larger model no fresh twin is made only to see that it knows nothing
