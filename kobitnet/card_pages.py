@@ -54,7 +54,7 @@ def model_blocks(
             },
         ),
         b.text(
-            "쓰는 법 (how to use)",
+            "사용법 (how to use)",
             '```console\n$ kobitnet generate RUN "대한민국은"\n```\n\n'
             "```python\nimport os; os.environ['TORCHDYNAMO_DISABLE'] = '1'\n"
             "from transformers import AutoModelForCausalLM, AutoTokenizer\n"
@@ -74,7 +74,7 @@ def model_blocks(
                 [f"{run.tool} {run.verb} {run.name}", _command(run), str(run.manifest.get("started", ""))[:16], run.manifest.get("seed")]
                 for run in way
             ],
-            note="판 (versions): " + ", ".join(f"{k} {v}" for k, v in _mapping(own.manifest.get("versions")).items()),
+            note="버전 (versions): " + ", ".join(f"{k} {v}" for k, v in _mapping(own.manifest.get("versions")).items()),
         )
     )  # fmt: skip
     return page
@@ -110,7 +110,7 @@ def _tokenizer(way: list[Run], about: dict[str, Any]) -> dict[str, Any]:
         facts |= {
             "방법 (algorithm)": s.get("algorithm"),
             "어휘 (vocabulary)": s.get("vocab_size"),
-            "배운 문서 (documents learned from)": s.get("documents"),
+            "학습 문서 (documents learned from)": s.get("documents"),
             "토큰당 글자 (characters per token)": s.get("chars_per_token"),
         }
     return b.facts("토크나이저 (tokenizer)", facts)
@@ -182,7 +182,9 @@ def _limits(
 
 
 def data_blocks(way: list[Run]) -> list[dict[str, Any]]:
+    from kodata.pii import TAGS
     from kodata.report import blocks as b
+    from kodata.rules import LABELS
 
     data = [run for run in way if run.tool in ("kodata", "kotok")]
     if not data:
@@ -205,7 +207,7 @@ def data_blocks(way: list[Run]) -> list[dict[str, Any]]:
                     "버린 문서 (dropped)": s.get("dropped"),
                     "글자 (characters out)": s.get("chars_out"),
                     "버린 까닭 (reasons)": ", ".join(
-                        f"{k} {v:,}" for k, v in _mapping(s.get("reasons")).items()
+                        f"{LABELS.get(k, k)} {v:,}" for k, v in _mapping(s.get("reasons")).items()
                     )
                     or "–",
                 },
@@ -218,8 +220,8 @@ def data_blocks(way: list[Run]) -> list[dict[str, Any]]:
             b.table(
                 f"바꾼 개인정보 (personal data replaced) · {run.name}",
                 ["종류 (kind)", "수 (count)"],
-                [[k, v] for k, v in found.items()],
-                note=f"문서 {s.get('pii_documents', 0):,}개에서; 찾지 못한 것이 남았을 수 있습니다 (documents; what was not found may remain).",
+                [[TAGS.get(k, k), v] for k, v in found.items()],
+                note=f"문서 {s.get('pii_documents', 0):,}개에서 찾았습니다. 찾지 못한 것이 남았을 수 있습니다 (in so many documents; what was not found may remain).",
             )
         )
     if not cleans:
@@ -253,6 +255,7 @@ def _other_data(data: list[Run]) -> dict[str, Any]:
             numbers = [
                 f"{label(k)} {v:,}" if isinstance(v, int) and not isinstance(v, bool) else f"{label(k)} {v}"
                 for k, v in scalars(run.summary, depth=1)
+                if v != 0
             ]
             rows.append([f"{run.tool} {run.verb}", run.name, " · ".join(numbers[:14])])
     return b.table("다른 단계 (other stages)", ["단계 (stage)", "실행 (run)", "수 (numbers)"], rows)

@@ -94,7 +94,7 @@ def table(records: Iterable[dict[str, Any]], tool: str) -> str:
     for row in rows:
         mark = f" [{machines.index(row['machine']) + 1}]" if len(machines) > 1 else ""
         note = f"<br>{_cell(row['note'])}" if row.get("note") else ""
-        cells = [_cell(row["what"]) + note, f"{_number(row['value'])} {_cell(row['unit'])}"]
+        cells = [_cell(row["what"]) + note, f"{_number(row['value'])} {_cell(row['unit'])}".strip()]
         if against:
             cells.append(
                 ", ".join(f"{_cell(p['name'])} {_number(p['value'])}" for p in row.get("against") or [])

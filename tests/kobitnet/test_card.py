@@ -96,7 +96,7 @@ def test_the_cards_tell_the_whole_way(work):
         assert word in text, word
     assert "9.87" not in text and str(work) not in text
     data = (work / "run" / "model" / "DATA_CARD.md").read_text()
-    for word in ("CC0", "동시집 \\| 둘째", "phone", "short 2", "not decontaminated", "kotok encode"):
+    for word in ("CC0", "동시집 \\| 둘째", "전화번호", "short 2", "not decontaminated", "kotok encode"):
         assert word in data, word
     assert "<b>" not in data
     assert card(work / "run").path.read_text() == text  # its own card may be replaced

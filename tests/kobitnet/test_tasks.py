@@ -139,6 +139,11 @@ def test_missing_members_of_a_group_are_told_and_missing_tasks_refused(files, tm
         ("boolq_test.tsv", BOOLQ.split("\n")[0].encode(), "no questions"),
         ("boolq_test.tsv", b"", "no questions"),
         ("boolq_test.tsv", BOOLQ.encode("cp949"), "not UTF-8"),
+        (
+            "boolq_test.tsv",
+            BOOLQ.encode()[: BOOLQ.encode().rindex("다".encode()) + 2],
+            "middle of a character",
+        ),
         ("boolq_test.tsv.gz", gzip.compress(BOOLQ.encode())[:-30], "truncated|damaged"),
         ("boolq_test.tsv.gz", b"\x1f\x8b\x08\x00nonsense, nothing else", "truncated|damaged"),
         ("boolq_test.jsonl", b'{"paragraph": "a"\n', r":1: .*broken JSON"),
