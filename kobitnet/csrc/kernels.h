@@ -15,6 +15,7 @@ namespace kobitnet {
 constexpr int64_t kPairBytes = 128;          // two tiles side by side
 constexpr int64_t kTile = 16;               // rows and columns of a tile
 constexpr int64_t kStepRows = 32;           // rows GEMV and GEMM work on together
+constexpr int64_t kAhead = 4096;            // bytes fetched ahead: an access to memory takes as long as these do
 constexpr int64_t kMaxColumns = 1 << 18;    // 2^7 * 2^7 * (columns / 4) must stay below 2^31 in the widest bit plane
 
 enum class Activation : int { relu2 = 0, silu = 1 };
@@ -62,6 +63,8 @@ struct Kernels {
     void (*activate)(float* gate, const float* up, int64_t n, Activation kind);
     // log(sum(exp(x)))
     double (*log_sum_exp)(const float* x, int64_t n);
+    // Some sum of n bytes: how fast memory can be read.
+    uint32_t (*read)(const uint8_t* bytes, int64_t n);
 };
 
 const Kernels* kernels_plain();

@@ -20,8 +20,6 @@ inline __m512i join(__m512i a0, __m512i a1, __m512i a2, __m512i a3) {
                             _mm512_add_epi32(_mm512_srai_epi32(a2, 4), _mm512_srai_epi32(a3, 6)));
 }
 
-constexpr int64_t kAhead = 4096;                                     // bytes: a memory access takes as long as these do
-
 // The planes are not shifted down: plane i is summed 4^i times too large and divided at the end, exactly.
 void gemv(const uint8_t* pairs, int64_t col_tiles, const int8_t* x, int32_t* raw) {
     const __m512i m0 = _mm512_set1_epi8(3), m1 = _mm512_set1_epi8(12), m2 = _mm512_set1_epi8(48),
@@ -103,7 +101,7 @@ void gemm(const uint8_t* codes, int64_t ksteps, const int8_t* xp, int cols, int3
 }
 
 const Kernels table = {"avx512vnni", 12, 4, gemv, unpack, gemm, dot, dot_table, weighted_sum, softmax, rms_norm, quantize,
-                       activate, log_sum_exp};
+                       activate, log_sum_exp, read};
 
 }  // namespace
 

@@ -33,7 +33,7 @@ void gemm(const uint8_t* codes, int64_t ksteps, const int8_t* xp, int cols, int3
 }
 
 const Kernels table = {"plain", 4, 1, gemv, unpack, gemm, dot, dot_table, weighted_sum, softmax, rms_norm, quantize, activate,
-                       log_sum_exp};
+                       log_sum_exp, read};
 
 }  // namespace
 

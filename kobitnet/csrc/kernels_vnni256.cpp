@@ -117,10 +117,10 @@ void gemm(const uint8_t* codes, int64_t ksteps, const int8_t* xp, int cols, int3
 
 #ifdef KOBITNET_VEX
 const Kernels table = {"avxvnni", 6, 2, gemv, unpack, gemm, dot, dot_table, weighted_sum, softmax, rms_norm, quantize, activate,
-                       log_sum_exp};
+                       log_sum_exp, read};
 #else
 const Kernels table = {"avx512vnni-256", 6, 2, gemv, unpack, gemm, dot, dot_table, weighted_sum, softmax, rms_norm, quantize,
-                       activate, log_sum_exp};
+                       activate, log_sum_exp, read};
 #endif
 
 }  // namespace

@@ -6,7 +6,7 @@ namespace kobitnet {
 namespace {
 
 constexpr int64_t kBlockTiles = 40;                                  // 640 columns: 20 KB of unpacked codes
-constexpr int64_t kPassTokens = 240;                                 // tokens a pass takes: a multiple of every max_cols
+constexpr int64_t kPassTokens = 264;                                 // tokens a pass takes: a multiple of every max_cols
 constexpr int64_t kMaxSteps = 4;                                     // steps a task takes: their rows of y lie side by side
 
 Buffer<uint8_t>& code_scratch() { thread_local Buffer<uint8_t> b; return b; }

@@ -145,7 +145,7 @@ Model::Model(const Dims& d) : dims(d), blocks((size_t)d.layers) {
 
 void Model::set(Linear& layer, Ternary&& w, std::vector<float>&& scale, std::vector<float>&& bias) {
     if (w.bytes() <= store.size() - stored) {                        // else it stays where it is: set twice, or misshapen
-        w.move_to(store.data() + stored);
+        w = w.copy_at(store.data() + stored);
         stored += w.bytes();
     }
     layer.w = std::move(w);

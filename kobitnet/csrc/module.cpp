@@ -4,6 +4,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 #include <atomic>
+#include <chrono>
 #include <cstring>
 #include <stdexcept>
 #include "kernels.h"
@@ -158,17 +159,24 @@ NB_MODULE(_native, m) {
             }
             return out;
         }, "x"_a, "int8 [m, cols] -> int32 [m, rows], exact")
-        .def("time_matmul", [](const Weights& w, Array<int8_t, 2> x, int repeat, std::vector<const Weights*> pool) {
-            // Kernel time alone: `repeat` products, each with the next matrix of the pool (or always this one).
-            check((int64_t)x.shape(1) == w.t->cols && x.shape(0) > 0 && repeat > 0, "time_matmul: bad arguments");
-            for (const Weights* p : pool) check(p && p->t->rows == w.t->rows && p->t->cols == w.t->cols, "pool: shape");
+        .def("time_matmul", [](const Weights& w, Array<int8_t, 2> x, int64_t copies, int64_t repeat) {
+            check((int64_t)x.shape(1) == w.t->cols && x.shape(0) > 0 && copies > 0 && repeat > 0, "time_matmul: bad arguments");
             Quantized q;
             fill(q, x.data(), x.shape(0), x.shape(1));
             Buffer<int32_t> y((int64_t)x.shape(0) * w.t->rows);
+            Buffer<uint8_t> store(copies * w.t->bytes());
+            std::vector<double> seconds;
             nb::gil_scoped_release release;
-            for (int i = 0; i < repeat; i++)
-                linear_int(pool.empty() ? *w.t : *pool[(size_t)i % pool.size()]->t, q, y.data());
-        }, "x"_a, "repeat"_a, "pool"_a);
+            std::vector<Ternary> all((size_t)copies);
+            for (int64_t i = 0; i < copies; i++) all[(size_t)i] = w.t->copy_at(store.data() + i * w.t->bytes());
+            for (int64_t turn = 0; turn < repeat; turn++) {
+                const auto start = std::chrono::steady_clock::now();
+                for (const Ternary& t : all) linear_int(t, q, y.data());
+                seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+            }
+            return seconds;
+        }, "x"_a, "copies"_a, "repeat"_a,
+           "kernel time alone: seconds of each of `repeat` walks over copies of the matrix that lie in one store, as in a model");
 
     m.def("sum_abs_f32", [](nb::ndarray<const float, nb::c_contig, nb::device::cpu> w) {
         nb::gil_scoped_release release;
@@ -196,15 +204,12 @@ NB_MODULE(_native, m) {
         return out;
     }, "x"_a, "weight"_a, "eps"_a, "weight * x / sqrt(mean(x^2) + eps), the bits of torch");
     m.def("read_bandwidth", [](Array<uint8_t, 1> memory) {           // touches every cache line once; returns a checksum
-        const int64_t n = (int64_t)memory.shape(0) / 64;
+        const int64_t n = (int64_t)memory.shape(0), piece = 1 << 18;
         std::atomic<uint64_t> total{0};
         nb::gil_scoped_release release;
-        parallel_for(n, 1 << 12, [&](int64_t begin, int64_t end) {
-            uint64_t s[8] = {};
-            const uint8_t* p = memory.data();
-            for (int64_t i = begin; i < end; i++)
-                for (int j = 0; j < 8; j++) { uint64_t v; std::memcpy(&v, p + i * 64 + j * 8, 8); s[j] += v; }
-            total += s[0] + s[1] + s[2] + s[3] + s[4] + s[5] + s[6] + s[7];
+        parallel_for((n + piece - 1) / piece, 1, [&](int64_t begin, int64_t end) {
+            const int64_t first = begin * piece, last = end * piece < n ? end * piece : n;
+            total += kernels().read(memory.data() + first, last - first);
         });
         return total.load();
     });

@@ -63,10 +63,15 @@ Ternary::Ternary(int64_t rows_, int64_t cols_) : rows(rows_), cols(cols_) {
     tiles = own.data();
 }
 
-void Ternary::move_to(uint8_t* place) {
+Ternary Ternary::copy_at(uint8_t* place) const {
     std::memcpy(place, tiles, (size_t)bytes());
-    tiles = place;
-    own = Buffer<uint8_t>();
+    Ternary t;
+    t.rows = rows;
+    t.cols = cols;
+    t.col_tiles = col_tiles;
+    t.steps = steps;
+    t.tiles = place;
+    return t;
 }
 
 Ternary from_values(const int8_t* w, int64_t rows, int64_t cols) {

@@ -16,7 +16,7 @@ struct Ternary {
     Ternary(int64_t rows, int64_t cols);                             // shape only
     const uint8_t* step(int64_t s) const { return tiles + s * col_tiles * kPairBytes; }
     int64_t bytes() const { return steps * col_tiles * kPairBytes; }
-    void move_to(uint8_t* place);                                    // copies the tiles there and frees its own
+    Ternary copy_at(uint8_t* place) const;                           // the tiles copied there, which somebody else owns
     int64_t padded_cols() const { return col_tiles * kTile; }
 };
 
