@@ -30,7 +30,7 @@ from kodata.dedup.arrays import I64, by_shard, open_arrays, save_arrays
 from kodata.dedup.plan import Layout, Plan, load_layout, load_plan
 from kodata.dedup.reference import U64
 from kodata.dedup.shingles import LARGE_BUCKET, PERMUTATIONS, Part
-from kodata.dedup.sign import batches, minima_of
+from kodata.dedup.sign import batches, minima_of, open_minima
 from kodata.dedup.texts import distinct_numbers, distinct_rows
 from kodata.doc import read_rows
 from kodata.run.files import atomic_json, read_json_object
@@ -46,7 +46,7 @@ def write_entries(out: str, shard: int) -> None:
     """Entries of one shard, in sorted blocks: key, row, sketch. The JSON file beside them says how many blocks, last."""
     plan = load_plan(out)
     rows = distinct_rows(out, shard)
-    minima = open_arrays(plan.file("signed", shard), "minima")["minima"]
+    minima = open_minima(plan, shard)
     shape = shingles.lsh_shape(plan.config.threshold)
     blocks = range(0, len(rows), BLOCK)
     for number, at in enumerate(blocks):

@@ -12,26 +12,27 @@ import numpy as np
 import orjson
 
 from kodata.dedup import shingles
-from kodata.dedup.arrays import I64, by_shard, open_arrays, pack, save_arrays
+from kodata.dedup.arrays import I64, by_shard, pack, save_arrays
 from kodata.dedup.config import DedupConfig
-from kodata.dedup.plan import load_plan
+from kodata.dedup.plan import Plan, load_plan
 from kodata.dedup.reference import U32, U64
 from kodata.doc import Document, read_records
+from kodata.run.files import atomic_open
 
 FIELDS = ("id", "text", "source", "meta")
 Item = TypeVar("Item")
+BATCH_ITEMS = 1 << 14
 BATCH_CHARS = 8_000_000
 """Texts held at once while a shard is read; a single longer document is a batch of its own."""
 
 
 def sign_shard(out: str, shard: int) -> None:
-    """Sign one shard. The file: minima [docs, PERMUTATIONS], digests [docs, 2], lengths (characters without white space),
+    """Sign one shard. Signatures go to minima/, as they come; then signed/ is written: digests [docs, 2], lengths (characters without white space),
     raw_lengths, copies (documents each stands for), sources (index in words), ids and dates packed; the digests once more, sorted,
     with their rows, without contaminated documents; words: {"sources", "hits": [{"row", "field", "overlap"}], "plain" (every line
     has the fields of the contract in its order, so that it can be written again as it stands)}."""
     plan = load_plan(out)
     search = _searcher(plan.against, plan.config)
-    minima: list[U32] = [np.zeros((0, shingles.PERMUTATIONS), np.uint32)]
     digests: list[U64] = [np.zeros((0, 2), np.uint64)]
     lengths: list[I64] = [np.zeros(0, np.int64)]
     raw_lengths: list[int] = []
@@ -50,20 +51,21 @@ def sign_shard(out: str, shard: int) -> None:
             plain = plain and tuple(record) == FIELDS
             yield Document.from_dict(record, file=path, line=line)
 
-    for batch in batches(documents(), lambda document: document.text):
-        texts = [document.text for document in batch]
-        part = shingles.signatures(texts, plan.config.ngram)
-        if plan.config.near:
-            minima.append(part[0])
-        digests.append(part[1])
-        lengths.append(part[2])
-        hits += search(texts, len(ids))
-        raw_lengths += map(len, texts)
-        for document in batch:
-            ids.append(document.id)
-            dates.append(str(document.meta.get("date") or ""))
-            copies.append(copies_of(document))
-            source_of.append(sources.setdefault(document.source or path.name, len(sources)))
+    with atomic_open(_minima_file(plan, shard), "wb") as signatures:
+        for batch in batches(documents(), lambda document: document.text):
+            texts = [document.text for document in batch]
+            minima, part, solid = shingles.signatures(texts, plan.config.ngram)
+            if plan.config.near:
+                signatures.write(minima.data)
+            digests.append(part)
+            lengths.append(solid)
+            hits += search(texts, len(ids))
+            raw_lengths += map(len, texts)
+            for document in batch:
+                ids.append(document.id)
+                dates.append(str(document.meta.get("date") or ""))
+                copies.append(copies_of(document))
+                source_of.append(sources.setdefault(document.source or path.name, len(sources)))
     whole = np.concatenate(digests)
     kept = np.ones(len(ids), bool)
     kept[[hit["row"] for hit in hits]] = False
@@ -73,7 +75,6 @@ def sign_shard(out: str, shard: int) -> None:
     date_bytes, date_ends = pack(dates)
     save_arrays(
         plan.file("signed", shard),
-        minima=np.concatenate(minima),
         digests=whole,
         lengths=np.concatenate(lengths),
         raw_lengths=np.array(raw_lengths, np.int64),
@@ -95,12 +96,24 @@ def words_of(signed: dict[str, Any]) -> dict[str, Any]:
     return orjson.loads(signed["words"].tobytes())
 
 
+def _minima_file(plan: Plan, shard: int) -> Path:
+    return plan.file("minima", shard, "u32")
+
+
+def open_minima(plan: Plan, shard: int) -> U32:
+    """Signatures [docs, PERMUTATIONS] of one shard, mapped from disk."""
+    path = _minima_file(plan, shard)
+    if not path.stat().st_size:  # nothing can be mapped
+        return np.zeros((0, shingles.PERMUTATIONS), np.uint32)
+    return np.memmap(path, np.uint32, "r").reshape(-1, shingles.PERMUTATIONS)
+
+
 def minima_of(out: str, numbers: I64, starts: I64) -> U32:
     """Signatures [n, PERMUTATIONS] of some documents, ascending numbers."""
     plan = load_plan(out)
     found = np.empty((len(numbers), shingles.PERMUTATIONS), np.uint32)
     for shard, part, rows in by_shard(numbers, starts):
-        found[part] = open_arrays(plan.file("signed", shard), "minima")["minima"][rows]
+        found[part] = open_minima(plan, shard)[rows]
     return found
 
 
@@ -111,13 +124,13 @@ def copies_of(document: Document) -> int:
 
 
 def batches(items: Iterator[Item], text: Callable[[Item], str]) -> Iterator[list[Item]]:
-    """Items in lists of about BATCH_CHARS characters."""
+    """Items in lists of about BATCH_CHARS characters, at most BATCH_ITEMS."""
     batch: list[Item] = []
     chars = 0
     for item in items:
         batch.append(item)
         chars += len(text(item))
-        if chars >= BATCH_CHARS:
+        if chars >= BATCH_CHARS or len(batch) == BATCH_ITEMS:
             yield batch
             batch, chars = [], 0
     if batch:
