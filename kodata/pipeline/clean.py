@@ -127,7 +127,7 @@ def clean(
     if executor == "local" and processes > 1 and not dry_run:
         from kodata.pipeline.workers import start_server
 
-        start_server()
+        start_server("kodata.pipeline.ready")
 
     from kodata.pipeline.plan import Plan, input_files, make_plan
     from kodata.run.folder import open_run

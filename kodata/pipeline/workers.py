@@ -14,12 +14,12 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.context import BaseContext
 
 
-def start_server() -> BaseContext:
-    """Start the fork server, unless it runs, and do not wait for it."""
+def start_server(prepared: str = "kodata.pipeline.executor") -> BaseContext:
+    """Start the fork server, unless it runs, and do not wait for it. prepared: the module it imports."""
     from multiprocessing import forkserver
 
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["kodata.pipeline.ready"])
+    context.set_forkserver_preload([prepared, "numpy"])
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         forkserver.ensure_running()

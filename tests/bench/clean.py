@@ -1,6 +1,6 @@
 """Speed of the whole `kodata clean` (web profile) against datatrove with FineWeb-2's Korean filters, on the same documents.
 
-    python tests/bench/clean.py [DATA] [--megabytes N] [--workers] [--memory]
+    python tests/bench/clean.py [DATA] [--megabytes N] [--no-peers] [--workers] [--memory]
 
 DATA is the folder of `corpus/` (else KOBITNET_DATA, else ../shared/data). Two sets of real documents, equal bytes of each kind: those
 of 2 KB and more, and the shorter ones. Each side runs in a process of its own on one core: reading JSONL, everything it
@@ -137,19 +137,19 @@ def compare(data: Path, megabytes: float, folder: Path) -> None:
 def copies(data: Path, megabytes: float, times: int, folder: Path) -> Path:
     """A larger corpus: the documents again and again under new ids."""
     lines = sample(data, megabytes, True)
-    file = folder / f"copies{times}.jsonl"
+    file, number = folder / f"copies{times}.jsonl", 0
     with open(file, "w", encoding="utf-8") as handle:
-        for n in range(times):
+        for _ in range(times):
             for line in lines:
-                row = json.loads(line)
-                handle.write(json.dumps(row | {"id": f"{row['id']}-{n}"}, ensure_ascii=False) + "\n")
+                number += 1
+                handle.write(json.dumps(json.loads(line) | {"id": f"{number:x}"}, ensure_ascii=False) + "\n")
     return file
 
 
 def workers(data: Path, megabytes: float, folder: Path) -> None:
     """Wall time of the command with one worker, with two, and of two commands of one worker side by side, which shows what two
     processes can gain on this machine at all; the best of two. Says little on a busy machine."""
-    file = copies(data, megabytes, 10, folder)
+    file = copies(data, megabytes, 20, folder)
     seconds: dict[str, float] = {}
     for turn in range(2):
         for name, each in (("one", (1,)), ("two", (2,)), ("side by side", (1, 1))):
@@ -184,6 +184,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", nargs="?", type=Path)
     parser.add_argument("--megabytes", type=float, default=12)
+    parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--workers", action="store_true")
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--run", choices=["ours", "split", "kiwi"])
@@ -200,7 +201,8 @@ def main() -> None:
             return
         beside = Path(__file__).resolve().parents[2].parent / "shared" / "data"
         data = given.data or Path(os.environ.get("KOBITNET_DATA") or beside)
-        compare(data, given.megabytes, Path(place))
+        if given.peers:
+            compare(data, given.megabytes, Path(place))
         if given.workers:
             workers(data, given.megabytes, Path(place))
         if given.memory:
