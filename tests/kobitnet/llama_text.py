@@ -20,7 +20,11 @@ def python_with_llama() -> str | None:
 
 
 def ask(python: str, request: dict[str, Any]) -> dict[str, Any]:
-    done = subprocess.run([python, __file__], input=json.dumps(request), capture_output=True, text=True)
+    """The answer of a llama.cpp whose OpenMP threads wait as they do by default: what suits torch beside us must not slow it."""
+    env = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    done = subprocess.run(
+        [python, __file__], input=json.dumps(request), capture_output=True, text=True, env=env
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout.strip().splitlines()[-1])
 
