@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kobitnet.generate import GenerateConfig, backend_name, open_backend, stop_ids
+from kobitnet.prompting import GenerateConfig, backend_name, open_backend, stop_ids
 from kodata.run.errors import UserError
 from kodata.run.result import Result
 

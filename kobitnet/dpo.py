@@ -20,10 +20,9 @@ from kobitnet.checkpoint import load_model
 from kobitnet.config import LoopConfig, autocast, resolve
 from kobitnet.data import Batch, Pairs
 from kobitnet.distributed import World
-from kobitnet.generate import continuations
-from kobitnet.loop import Job, Loss, Objective
 from kobitnet.loss import sequence_logprobs
 from kobitnet.model import Model, hidden_states
+from kobitnet.prompting import continuations
 from kobitnet.sft import PROMPTS, From
 from kobitnet.stage import (
     Stage,
@@ -34,6 +33,7 @@ from kobitnet.stage import (
     run_stage,
     some_fit,
 )
+from kobitnet.step import Job, Loss, Objective
 from kobitnet.train import Shards
 from kodata.run.errors import UsageError
 from kodata.run.files import atomic_open

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from kobitnet.data import Batch, TextWindows
-from kobitnet.loop import Loss
 from kobitnet.loss import IGNORE, summed_nll
 from kobitnet.model import Model, hidden_states
+from kobitnet.step import Loss
 from kodata.run.errors import UserError
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ from typing import Annotated, Literal
 from kobitnet.checkpoint import load_model
 from kobitnet.config import LoopConfig, resolve
 from kobitnet.data import PackedChats
-from kobitnet.generate import continuations
-from kobitnet.loop import Job
+from kobitnet.prompting import continuations
 from kobitnet.stage import (
     Stage,
     StageData,
@@ -19,6 +18,7 @@ from kobitnet.stage import (
     run_stage,
     some_fit,
 )
+from kobitnet.step import Job
 from kobitnet.train import Shards, causal_lm
 from kodata.run.flags import DryRun, Flat, Fresh, Output, Parameter, Seed
 from kodata.run.result import Result

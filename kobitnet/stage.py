@@ -16,11 +16,12 @@ from kobitnet.config import LoopConfig, identity
 from kobitnet.data import Source, example_lengths
 from kobitnet.device import pick_device
 from kobitnet.distributed import World, joined
-from kobitnet.generate import stage_of
-from kobitnet.loop import Job, NotFinite, fit, not_finite, prepare, threads, train_step
+from kobitnet.loop import fit, threads
 from kobitnet.memory import check_memory, keep_memory
 from kobitnet.model import count_parameters
 from kobitnet.products import multiply_by_onednn
+from kobitnet.prompting import stage_of
+from kobitnet.step import Job, NotFinite, not_finite, prepare, train_step
 from kodata.run.errors import UsageError, UserError
 from kodata.run.folder import open_run
 from kodata.run.progress import clock, set_quiet

@@ -13,12 +13,11 @@ from kobitnet.checkpoint import load_model
 from kobitnet.config import LoopConfig, resolve
 from kobitnet.data import Batch, Source, Switched, TextWindows
 from kobitnet.device import pick_device
-from kobitnet.generate import continuations
-from kobitnet.loop import Job, Loss, Objective
 from kobitnet.loss import summed_nll, summed_nll_and_z
 from kobitnet.memory import check_memory
 from kobitnet.mlm import MaskedWindows, fill, mask_id, masked_lm
 from kobitnet.model import PRESETS, Model, build_model, hidden_states, model_config
+from kobitnet.prompting import continuations
 from kobitnet.stage import (
     Stage,
     StageData,
@@ -28,6 +27,7 @@ from kobitnet.stage import (
     run_stage,
     shards_tokenizer,
 )
+from kobitnet.step import Job, Loss, Objective
 from kodata.run.errors import UsageError, UserError
 from kodata.run.flags import DryRun, Flat, Fresh, Output, Parameter, Seed
 from kodata.run.result import Result

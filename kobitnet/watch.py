@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,10 +13,8 @@ from kobitnet.bitlinear import BitLinear, code_shares, set_strength
 from kobitnet.distributed import World
 from kobitnet.model import Model, count_parameters
 from kobitnet.sharding import is_sharded
+from kobitnet.step import Job, compute
 from kodata.run.progress import note
-
-if TYPE_CHECKING:
-    from kobitnet.loop import Job
 
 # ---- on the way ---------------------------------------------------------------------------------
 
@@ -24,8 +22,6 @@ if TYPE_CHECKING:
 @torch.no_grad()
 def validate(job: Job, world: World) -> dict[str, float]:
     """Mean loss (and metrics) over the first `eval_batches` batches of the held-out source, fully quantised."""
-    from kobitnet.loop import compute
-
     if job.val is None:
         return {}
     size = job.config.batch_size // job.config.accumulate

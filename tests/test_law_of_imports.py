@@ -74,3 +74,30 @@ def test_help_loads_nothing_heavy(package: str) -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert out.stdout.strip().splitlines()[-1] == "LOADED"
+
+
+def modules_of(path: Path, names: set[str]) -> set[str]:
+    """Modules of ours that a file imports anywhere, also inside functions and for types only."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            found |= {
+                inner if (inner := f"{node.module}.{a.name}") in names else node.module for a in node.names
+            }
+    return found & names
+
+
+def test_no_modules_import_each_other() -> None:
+    """The graph of modules has no circle: whatever is left when leaves are taken off again and again is one."""
+    by_name = {
+        ".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): p for p in files()
+    }
+    graph = {name: modules_of(path, set(by_name)) - {name} for name, path in by_name.items()}
+    while leaves := {name for name, needs in graph.items() if not needs}:
+        graph = {name: needs - leaves for name, needs in graph.items() if name not in leaves}
+    # modules that only lead to a circle are taken off from the other end
+    while free := set(graph) - {n for needs in graph.values() for n in needs}:
+        graph = {name: needs for name, needs in graph.items() if name not in free}
+    assert {name: sorted(needs) for name, needs in graph.items()} == {}

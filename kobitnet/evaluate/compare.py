@@ -142,7 +142,7 @@ def compare_model(
         UserError: what one of the two cannot open, e.g. packed weights (torch) or another quantiser (engine).
     """
     from kobitnet.engine import Engine
-    from kobitnet.generate import prompt_tokens, stage_of, stop_ids
+    from kobitnet.prompting import prompt_tokens, stage_of, stop_ids
 
     engine = Engine.load(model)
     reference = reference or TorchBackend.load(model)

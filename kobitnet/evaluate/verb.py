@@ -117,7 +117,7 @@ def _tasks(
         return [], {}
     from kobitnet.evaluate.task_files import load_tasks
     from kobitnet.evaluate.text_metrics import TEXT_METRICS, require
-    from kobitnet.generate import stage_of
+    from kobitnet.prompting import stage_of
 
     loaded, absent = load_tasks(names, folder, shots=config.fewshot > 0)
     judged = [one.task.name for one in loaded if one.task.kind == "judge"]

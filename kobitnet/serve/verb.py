@@ -121,7 +121,7 @@ class Opened:
 def opened(model: Path, config: ServeConfig) -> Iterator[Opened]:
     """Load the model and bind the address; threads and socket are ended at the end."""
     from kobitnet.engine.config import weights_fingerprint
-    from kobitnet.generate import GenerateConfig, backend_name, stage_of, stop_ids
+    from kobitnet.prompting import GenerateConfig, backend_name, stage_of, stop_ids
     from kobitnet.serve.app import Served, make_app
     from kobitnet.serve.guard import Guard
     from kobitnet.serve.runner import Runner

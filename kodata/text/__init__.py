@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from kodata.text.encoding import Decoded, declared_charset, decode, sniff
-from kodata.text.fast import measure, normalise
+from kodata.text.fast import normalise
+from kodata.text.many import measure
 from kodata.text.measure import Measures
 
 __all__ = ["Decoded", "Measures", "declared_charset", "decode", "measure", "normalise", "sniff"]

@@ -20,8 +20,6 @@ from kodata.native import core
 from kodata.signals import LONE, MIN_EOJEOL, MIN_KINDS, PRONOUNS, ROUGH, TRANSLATED, Signals
 from kodata.spam import ALONE, Spam
 from kodata.text.markup import _known
-from kodata.text.measure import Measures
-from kodata.text.measure import measure as _measure
 from kodata.text.normalise import _NOT_IN_CODE, _TABLE
 from kodata.text.normalise import normalise as _normalise
 from kodata.text.syllables import COMMON, KS_X_1001
@@ -57,16 +55,6 @@ def normalise(text: str) -> str:
     if native is not None and (done := native.normal_form(text)) is not None:
         return done
     return _normalise(text)
-
-
-def measure(text: str) -> Measures:
-    """`kodata.text.measure.measure`."""
-    native = text_core()
-    if native is None:
-        return _measure(text)
-    from kodata.text.many import look
-
-    return look([text]).measures(0)
 
 
 def shapes(text: str) -> int:

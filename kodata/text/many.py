@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from kodata.signals import LONE, MIN_EOJEOL, MIN_KINDS, PRONOUNS, TRANSLATED
 from kodata.text import fast
 from kodata.text.measure import Measures
+from kodata.text.measure import measure as _measure
 from kodata.text.normalise import normalise
 
 _FIELDS = fields(Measures)
@@ -96,8 +97,13 @@ def look(texts: list[str]) -> Looked:
 def _by_reference(texts: Sequence[str], table: NDArray[np.float64]) -> Looked:
     """The same without the native core: what words would rule out, the references must judge."""
     for n, text in enumerate(texts):
-        found = fast.measure(text)
+        found = _measure(text)
         table[n, :MEASURES] = [getattr(found, f.name) for f in _FIELDS]
     table[:, MEASURES:] = np.inf
     sizes = np.array([fast.utf8_size(text) for text in texts], dtype=np.int64)
     return Looked(table, sizes, [fast.shapes(text) for text in texts], [True] * len(texts))
+
+
+def measure(text: str) -> Measures:
+    """`kodata.text.measure.measure`: one text's row of the same look."""
+    return _measure(text) if fast.text_core() is None else look([text]).measures(0)

@@ -22,9 +22,9 @@ from torch.utils.checkpoint import checkpoint
 from kobitnet.checkpoint import load_model
 from kobitnet.config import OptimConfig, resolve
 from kobitnet.data import Batch
-from kobitnet.loop import Job, Loss, Objective
 from kobitnet.model import Model, hidden_states
 from kobitnet.stage import Stage, StageData, model_tokenizer, open_splits, run_stage
+from kobitnet.step import Job, Loss, Objective
 from kobitnet.train import TrainConfig, text_data
 from kodata.run.errors import UserError
 from kodata.run.result import Result
@@ -55,7 +55,7 @@ def softened_kl(
 
 
 def distilled(teacher: Model, weight: float, temperature: float) -> Objective:
-    """The objective of `kobitnet.loop`; validation counts the cross-entropy alone."""
+    """The objective of `kobitnet.step`; validation counts the cross-entropy alone."""
 
     def objective(model: Model, batch: Batch) -> Loss:
         hidden = hidden_states(model, batch.input_ids, batch.position_ids, batch.segments).flatten(0, 1)

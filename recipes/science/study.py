@@ -28,11 +28,12 @@ from variants import VARIANTS
 from kobitnet.config import LoopConfig, OptimConfig, resolve
 from kobitnet.data import TextWindows
 from kobitnet.evaluate.energy import forward, shape_of
-from kobitnet.loop import Job, fit
+from kobitnet.loop import fit
 from kobitnet.memory import keep_memory
 from kobitnet.model import Preset, build_model, count_parameters, model_config
 from kobitnet.products import multiply_by_onednn
 from kobitnet.stage import open_splits
+from kobitnet.step import Job
 from kobitnet.train import causal_lm
 from kodata.run.errors import UserError
 from kodata.run.files import atomic_json, read_json_object

@@ -95,8 +95,8 @@ def ours(arm: str, steps: int) -> list[tuple[float, float]]:
     from kobitnet.bitlinear import WeightCache
     from kobitnet.config import LoopConfig, resolve
     from kobitnet.data import Batch
-    from kobitnet.loop import Job, prepare, train_step
     from kobitnet.model import PRESETS, build_model, model_config
+    from kobitnet.step import Job, prepare, train_step
     from kobitnet.train import causal_lm
 
     class Random:

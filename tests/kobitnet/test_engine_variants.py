@@ -156,6 +156,6 @@ def test_untrained_twins_of_every_quantiser(runs: dict[str, Path]) -> None:
 
 
 def test_generate_takes_the_engine(runs: dict[str, Path]) -> None:
-    from kobitnet.generate import GenerateConfig, backend_name
+    from kobitnet.prompting import GenerateConfig, backend_name
 
     assert {backend_name(path, GenerateConfig()) for path in runs.values()} == {"engine"}

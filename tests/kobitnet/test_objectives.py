@@ -15,11 +15,11 @@ from kobitnet.checkpoint import load_model
 from kobitnet.data import Switched, TextWindows
 from kobitnet.device import pick_device
 from kobitnet.generate import generate
-from kobitnet.loop import strength
 from kobitnet.loss import IGNORE, summed_nll_and_z
 from kobitnet.mlm import MASK, MaskedWindows, fill
 from kobitnet.model import build_model, hidden_states, model_config
 from kobitnet.quant import absmean_ternary
+from kobitnet.step import strength
 from kobitnet.train import TrainConfig, train
 from kodata.run.errors import UsageError, UserError
 from kotok.shards import open_shards

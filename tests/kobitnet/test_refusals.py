@@ -18,7 +18,8 @@ from kobitnet.dpo import DpoConfig, dpo
 from kobitnet.evaluate.verb import EvalConfig, evaluate
 from kobitnet.export import export
 from kobitnet.export.gguf_tokenizer import tokenizer_fields
-from kobitnet.generate import GenerateConfig, generate, stage_of
+from kobitnet.generate import GenerateConfig, generate
+from kobitnet.prompting import stage_of
 from kobitnet.sft import SftConfig, sft
 from kobitnet.train import TrainConfig, train
 from kodata.run.errors import UsageError, UserError
@@ -73,7 +74,7 @@ def test_groups_must_divide(shards, tmp_path):
 
 
 def test_dry_run_says_that_the_loss_is_not_finite(shards, tmp_path, monkeypatch):
-    from kobitnet.loop import Loss
+    from kobitnet.step import Loss
 
     module = sys.modules[train.__module__]  # the package's name for it is the function
     monkeypatch.setitem(sizes.PRESETS, "tiny", toy.SMALL)

@@ -17,7 +17,8 @@ from kobitnet import model as sizes
 from kobitnet.checkpoint import load_model
 from kobitnet.config import LoopConfig, OptimConfig, resolve
 from kobitnet.data import TextWindows
-from kobitnet.loop import Job, backward, fit, micro_batches, terms
+from kobitnet.loop import fit
+from kobitnet.step import Job, backward, micro_batches, terms
 from kobitnet.train import TrainConfig, causal_lm, train
 from kobitnet.training_state import checkpoints
 from kodata.run.errors import UsageError, UserError

@@ -20,7 +20,7 @@ from kodata.pii import shapes as python_shapes
 from kodata.pii.shapes import ALL, NUMBER
 from kodata.text import fast
 from kodata.text.fast import MIN_HITS
-from kodata.text.many import MEASURES, look, normalise_all
+from kodata.text.many import MEASURES, look, measure, normalise_all
 from kodata.text.measure import _character_class
 from kodata.text.measure import measure as python_measure
 from kodata.text.normalise import normalise as python_normalise
@@ -78,7 +78,7 @@ def test_ordinary_texts_need_no_python(text: str) -> None:
 @example("가나다라마바사아자차" * 30)
 @example("줄 하나 있다\n" * 9)
 def test_measures_are_those_of_the_reference(text: str) -> None:
-    found, expected = astuple(fast.measure(text)), astuple(python_measure(text))
+    found, expected = astuple(measure(text)), astuple(python_measure(text))
     assert found == expected
     assert list(map(type, found)) == list(map(type, expected))
 
@@ -106,7 +106,7 @@ def test_many_texts_at_once_are_as_each_alone(some: list[str], repeated: int) ->
 @given(st.lists(st.sampled_from("가 나 다 하늘 바다 \n 끝.".split(" ")), max_size=120))
 def test_repetition_is_counted_alike(words: list[str]) -> None:
     text = " ".join(words)
-    assert astuple(fast.measure(text)) == astuple(python_measure(text))
+    assert astuple(measure(text)) == astuple(python_measure(text))
 
 
 @many
@@ -255,7 +255,7 @@ def test_real_texts_are_treated_alike(real_data: Path) -> None:
             text = json.loads(row)["text"]
             done = python_normalise(text)
             assert fast.normalise(text) == done
-            assert astuple(fast.measure(done)) == astuple(python_measure(done))
+            assert astuple(measure(done)) == astuple(python_measure(done))
             assert find(done, fast.shapes(done)) == find(done, ALL)
             eojeol = len(re.findall(r"\S+", done))
             for name, module in (
