@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from kobitnet.evaluate import task_run, task_score
-from kobitnet.evaluate.task_files import Loaded, load_tasks, rows_of, wanted
+from kobitnet.evaluate.task_files import Loaded, load_tasks, wanted
+from kobitnet.evaluate.task_rows import rows_of
 from kobitnet.evaluate.tasks import GROUPS, TASKS, Item, boolq, copa, hellaswag, kmmlu, nli, wic
 from kobitnet.evaluate.verb import EvalConfig, evaluate
 from kodata.run.errors import UsageError, UserError
