@@ -123,7 +123,9 @@ def _usage(error: cx.CycloptsError, call: Call) -> UserError:
         return UsageError(f"빠진 인자 (missing argument): {name}", next(filter(None, typed), way_out))
     if isinstance(error, cx.UnknownCommandError):
         word = next((a for a in call.argv if not a.startswith("-")), "")
-        return UsageError(f"모르는 동사 (unknown verb): {word}", did_you_mean(word, list(call.verbs)) or way_out)
+        return UsageError(
+            f"모르는 동사 (unknown verb): {word}", did_you_mean(word, list(call.verbs)) or way_out
+        )
     text = " ".join(re.sub(r"[╭╮╰╯│─]", " ", str(error)).split())
     return UsageError(f"명령을 읽지 못했습니다 (cannot read the command): {text}", way_out)
 

@@ -23,10 +23,10 @@ from kodata.chat.sft import SftConfig, sft
 from kodata.chat.shared import judge_text
 from kodata.pii import PiiConfig
 from kotok.chat import turns_of
-from kotok.template import TEMPLATES
 from kotok.flat import render_flat
 from kotok.parts import BATCH_EXAMPLES
 from kotok.records import read_examples
+from kotok.template import TEMPLATES
 from tests.made_korean import sentence
 
 
