@@ -70,14 +70,19 @@ class Study:
 
 
 def origins(data: Path) -> tuple[list[Path], list[Path]]:
-    """(files to learn from, files kept out): of each kind with several files every fourth, or the second of two or three."""
+    """(files to learn from, files kept out): of each kind with several works every fourth, or the second of two or three.
+
+    Files of a kind whose names begin with the same five letters are editions of one work and stay on one side.
+    """
     learn: list[Path] = []
     out: list[Path] = []
     for kind in sorted(p for p in (data / "corpus").iterdir() if p.is_dir()):
-        files = sorted(kind.glob("*.jsonl.gz"))
-        chosen = range(3, len(files), 4) if len(files) > 3 else range(1, min(len(files), 2))
-        learn += [f for n, f in enumerate(files) if n not in chosen]
-        out += [files[n] for n in chosen]
+        works: dict[str, list[Path]] = {}
+        for file in sorted(kind.glob("*.jsonl.gz")):
+            works.setdefault(file.name[:5], []).append(file)
+        for n, files in enumerate(works.values()):
+            kept_out = n % 4 == 3 if len(works) > 3 else n == 1
+            (out if kept_out else learn).extend(files)
     if not learn or not out:
         raise UserError(
             f"배울 원천과 남길 원천이 없습니다 (needs corpus/<kind>/*.jsonl.gz with several files): {data}",
