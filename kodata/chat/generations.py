@@ -1,7 +1,5 @@
 """Answers a model wrote, joined with the real ones by id: rejected answers, scored against the real answer where asked."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -23,6 +21,7 @@ EXAMPLE = '{"id": "예1", "prompt": [{"role": "user", "content": "수도는?"}],
 _NUMBER = re.compile(r"(?<!\d)-?\d+(?:,\d{3})*(?:\.\d+)?")  # the 15 of 2024-01-15 is not below 0
 
 
+# No `from __future__ import annotations` here: a config that inherits these fields resolves their types in its own module.
 @dataclass(kw_only=True, slots=True)
 class RejectConfig(SharedConfig):
     """Which answers are rejected ones: those a model wrote, or the worse of several."""
