@@ -1,5 +1,6 @@
 """Text out of a model, token by token: one definition for the torch backend and the engine."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypedDict, Unpack
 
@@ -19,22 +20,22 @@ class Sampling(TypedDict, total=False):
     repetition_penalty: float
 
 
-class Writer:
+class Writer(ABC):
     """steps(), stream() and generate() of a backend that checks ids and reads them. The same call gives the same ids."""
 
     @property
+    @abstractmethod
     def positions(self) -> int:
         """The most tokens the model reads."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _check(self, ids: Sequence[int]) -> np.ndarray:
         """(n,) ids the model can read. Raises UserError for others."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _reader(self, length: int) -> Callable[[np.ndarray], np.ndarray]:
         """A function that reads ids (n,) behind all it has read and returns the logits (vocab,) float32 of the next one;
         it will read `length` ids at most."""
-        raise NotImplementedError
 
     def generate(
         self,

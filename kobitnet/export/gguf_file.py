@@ -35,6 +35,7 @@ from kobitnet.engine.tensors import Tensors
 from kobitnet.export.gguf_tokenizer import tokenizer_fields
 from kodata.run.errors import UserError
 from kodata.run.files import read_json_object
+from kotok.gguf_metadata import string_bytes, value_bytes
 
 GgufType = Literal["auto", "TQ2_0", "TQ1_0", "F16", "I2_S"]
 TYPES = {TYPE_NAMES[kind]: kind for kind in (TQ2_0, TQ1_0, F16, I2_S)}
@@ -150,11 +151,11 @@ def _plan(config: ModelConfig, kind: int) -> Plan:
 def _write_header(out: BinaryIO, fields: dict[str, Any], plan: Plan) -> None:
     out.write(b"GGUF" + struct.pack("<IQQ", 3, len(plan), len(fields)))
     for key, value in fields.items():
-        out.write(_string(key) + _value(value))
+        out.write(string_bytes(key) + value_bytes(value))
     offset = 0
     for name, _, shape, kind in plan:
         out.write(
-            _string(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *reversed(shape), kind, offset)
+            string_bytes(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *reversed(shape), kind, offset)
         )
         offset += _padded(nbytes(shape, kind))
     out.write(bytes(-out.tell() % ALIGN))
@@ -215,26 +216,3 @@ def _check(path: Path, tensors: Tensors, plan: Plan, kind: int) -> int:
 
 def _padded(n: int) -> int:
     return n + -n % ALIGN
-
-
-def _string(text: str) -> bytes:
-    raw = text.encode("utf-8")
-    return struct.pack("<Q", len(raw)) + raw
-
-
-def _value(value: Any) -> bytes:
-    """Type number and bytes of a metadata value: bool, int (u32), float (f32), str, or a list of str, int (i32)."""
-    match value:
-        case bool():
-            return struct.pack("<I?", 7, value)
-        case int():
-            return struct.pack("<II", 4, value)
-        case float():
-            return struct.pack("<If", 6, value)
-        case str():
-            return struct.pack("<I", 8) + _string(value)
-        case [str(), *_]:
-            return struct.pack("<IIQ", 9, 8, len(value)) + b"".join(map(_string, value))
-        case list():
-            return struct.pack("<IIQ", 9, 5, len(value)) + np.asarray(value, "<i4").tobytes()
-    raise TypeError(type(value))
